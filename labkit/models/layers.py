@@ -1,0 +1,79 @@
+"""The small parts that several backbones share, where their equations are the same."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Mlp(nn.Module):
+    """Two linear maps with a GELU between: every token for itself, `n c -> n c`."""
+
+    def __init__(self, dim: int, *, ratio: float = 4.0) -> None:
+        super().__init__()
+        hidden = int(dim * ratio)
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Float[Tensor, "*batch c"]) -> Float[Tensor, "*batch c"]:
+        x = F.gelu(self.fc1(x))
+        return self.fc2(x)
+
+
+class PatchStem(nn.Module):
+    """Cut the image into `patch x patch` squares and project each to one token: `b 3 H W -> b c h w`."""
+
+    def __init__(self, dim: int, *, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.proj = nn.Conv2d(3, dim, kernel_size=patch, stride=patch)
+
+    def forward(self, image: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c h w"]:
+        return self.proj(image)
+
+
+class ConvStem(nn.Module):
+    """Reach the same grid in steps of two: 3x3 convolutions of stride 2, then a 1x1 projection, `b 3 H W -> b c h w`.
+
+    Source: Xiao et al., "Early Convolutions Help Transformers See Better", NeurIPS 2021, section 4: it costs about one
+    transformer block and trains better, above all on little data.
+    """
+
+    def __init__(self, dim: int, *, patch: int) -> None:
+        super().__init__()
+        if patch < 2 or patch & (patch - 1):
+            raise ValueError(f"ConvStem(patch={patch}): expected a power of two, because every step halves the grid.")
+        self.patch = patch
+        steps = patch.bit_length() - 1
+        widths = [3, *(dim >> step for step in reversed(range(steps)))]
+        halvings = [
+            nn.Sequential(
+                nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
+            )
+            for before, after in pairwise(widths)
+        ]
+        self.halve = nn.Sequential(*halvings)
+        self.proj = nn.Conv2d(dim, dim, kernel_size=1)
+
+    def forward(self, image: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c h w"]:
+        x = self.halve(image)
+        return self.proj(x)
+
+
+class GridPositions(nn.Module):
+    """One learned vector per cell of a square grid, resized (bicubic) when the picture has another grid."""
+
+    def __init__(self, dim: int, *, grid: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(1, dim, grid, grid) * 0.02)
+
+    def forward(self, h: int, w: int) -> Float[Tensor, "1 n c"]:
+        table = self.table
+        if (h, w) != table.shape[-2:]:
+            table = F.interpolate(table, size=(h, w), mode="bicubic", align_corners=False)
+        return rearrange(table, "1 c h w -> 1 (h w) c")

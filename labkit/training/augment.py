@@ -1,0 +1,68 @@
+"""Whole batches at once, on the device they are on: crop, flip, light, mixup and CutMix."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Generator, Tensor
+
+
+def random_view(
+    images: UInt8[Tensor, "b 3 h w"], *, size: int, min_area: float, rng: Generator
+) -> Float[Tensor, "b 3 size size"]:
+    """A random crop of `min_area`..1 of the area (aspect 3:4 to 4:3), resized, half of them mirrored, in other light.
+
+    Returns RGB in about 0..1 (light can push it a little outside). One affine map an image does crop, size and mirror.
+    """
+    b = len(images)
+    device = images.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.empty(b).uniform_(low, high, generator=rng).to(device)
+
+    area, log_aspect = uniform(min_area, 1), uniform(math.log(3 / 4), math.log(4 / 3))
+    height = (area.sqrt() * (-log_aspect / 2).exp()).clamp(max=1)
+    width = (area.sqrt() * (log_aspect / 2).exp()).clamp(max=1)
+    mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+    theta = torch.zeros(b, 2, 3, device=device)
+    theta[:, 0, 0], theta[:, 0, 2] = width * mirror, (1 - width) * uniform(-1, 1)
+    theta[:, 1, 1], theta[:, 1, 2] = height, (1 - height) * uniform(-1, 1)
+
+    x = images.float() / 255
+    if size < images.shape[-1]:  # shrink with a low-pass first: grid_sample alone would alias
+        x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    grid = F.affine_grid(theta, [b, 3, size, size], align_corners=False)
+    x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+
+    mean = x.mean(dim=(2, 3), keepdim=True)
+    contrast, brightness = uniform(0.75, 1.25), uniform(-0.12, 0.12)
+    return (x - mean) * contrast.view(b, 1, 1, 1) + mean + brightness.view(b, 1, 1, 1)
+
+
+def mixup(x: Tensor, targets: Tensor, *, alpha: float, rng: Generator) -> tuple[Tensor, Tensor]:
+    """x' = λ x + (1 - λ) x_shuffled with one λ ~ Beta(α, α) a batch, the same for the targets (Zhang et al. 2018)."""
+    share, other = _beta(alpha, rng), torch.randperm(len(x), generator=rng).to(x.device)
+    return share * x + (1 - share) * x[other], share * targets + (1 - share) * targets[other]
+
+
+def cutmix(x: Tensor, targets: Tensor, *, alpha: float, rng: Generator) -> tuple[Tensor, Tensor]:
+    """Paste a box of 1 - λ of the area from a shuffled batch; targets mix by the area really pasted (Yun et al. 2019)."""
+    share, other = _beta(alpha, rng), torch.randperm(len(x), generator=rng).to(x.device)
+    h, w = x.shape[-2:]
+    side = math.sqrt(1 - share)
+    row, column = (int(torch.randint(length, (), generator=rng)) for length in (h, w))
+    top, bottom = max(0, round(row - side * h / 2)), min(h, round(row + side * h / 2))
+    left, right = max(0, round(column - side * w / 2)), min(w, round(column + side * w / 2))
+    x = x.clone()
+    x[:, :, top:bottom, left:right] = x[other, :, top:bottom, left:right]
+    kept = 1 - (bottom - top) * (right - left) / (h * w)
+    return x, kept * targets + (1 - kept) * targets[other]
+
+
+def _beta(alpha: float, rng: Generator) -> float:
+    # Two Gamma draws make a Beta draw; torch's own Beta takes no generator.
+    first, second = torch._standard_gamma(torch.full((2,), alpha), generator=rng).tolist()
+    return first / (first + second)

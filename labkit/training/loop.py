@@ -1,0 +1,210 @@
+"""One readable training loop: a recipe, images in memory, AdamW, a cosine, averaged weights, and a checkpoint every epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor, nn
+
+from labkit.data.tiny_imagenet import TinyImages
+from labkit.training.augment import cutmix, mixup, random_view
+from labkit.training.recipes import Recipe
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; `loss` (nats) and `accuracy` (0..1, on the unmixed part of the batches) are means over the epoch so far."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+
+
+def normalise(x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """RGB in 0..1 to zero mean and unit variance by the ImageNet statistics."""
+    mean, std = (torch.tensor(values, device=x.device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return (x - mean) / std
+
+
+def train(
+    recipe: Recipe,
+    images: TinyImages,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    teacher: nn.Module | None = None,
+    state_file: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> nn.Module:
+    """Run the recipe and return the averaged model, in eval mode.
+
+    state_file   written after every epoch and picked up again when it is there: a stopped run goes on where it was
+    report       called after every step
+
+    Raises ValueError when the state file belongs to another recipe or seed.
+    """
+    torch.manual_seed(seed)
+    model = recipe.build(len(images.categories)).to(device, memory_format=torch.channels_last)
+    averaged = copy.deepcopy(model).eval().requires_grad_(False)
+    optimiser = torch.optim.AdamW(_groups(model, recipe.weight_decay), lr=recipe.lr, fused=True)
+    first_epoch = _resume(state_file, recipe, seed, model, averaged, optimiser)
+
+    pixels, labels = images.images.to(device), images.labels.to(device)
+    steps = len(labels) // recipe.batch
+    for epoch in range(first_epoch, recipe.epochs):
+        # Every epoch has its own stream, so that a resumed run sees what an unbroken one would have seen.
+        rng = torch.Generator().manual_seed(seed * 100_003 + epoch)
+        torch.manual_seed(seed * 100_003 + epoch)
+        order = torch.randperm(len(labels), generator=rng)
+        loss_sum = hits = seen = 0.0
+        model.train()
+        for step in range(steps):
+            t = epoch * steps + step
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.lr * _schedule(t / steps, recipe)
+            batch = order[step * recipe.batch : (step + 1) * recipe.batch].to(device)
+            x = random_view(pixels[batch], size=recipe.size_at(epoch), min_area=recipe.min_area, rng=rng)
+            x, targets, mixed = _mix(
+                normalise(x), F.one_hot(labels[batch], len(images.categories)).float(), recipe, rng
+            )
+            x = x.contiguous(memory_format=torch.channels_last)
+
+            with _autocast(device):
+                logits = model(x)
+            loss = _loss(logits.float(), targets, recipe, teacher, x)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            _average(averaged, model, min(recipe.ema, (1 + t) / (10 + t)))
+
+            loss_sum += loss.item()
+            if not mixed:
+                hits += (logits.argmax(1) == labels[batch]).sum().item()
+                seen += len(batch)
+            report(Progress(epoch, recipe.epochs, step + 1, steps, loss_sum / (step + 1), hits / max(seen, 1)))
+        if state_file:
+            _save(state_file, recipe, seed, epoch + 1, model, averaged, optimiser)
+    return averaged
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, images: UInt8[Tensor, "n 3 h w"], *, size: int, device: str = "cpu", batch: int = 250
+) -> Float[Tensor, "n classes"]:
+    """Logits of a model for raw images, resized to `size` when they have another."""
+    rows = []
+    for chunk in images.split(batch):
+        x = chunk.to(device).float() / 255
+        if x.shape[-1] != size:
+            x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+        rows.append(model(normalise(x)).float().cpu())
+    return torch.cat(rows)
+
+
+def top1(logits: Float[Tensor, "n classes"], labels: Int64[Tensor, "n"]) -> float:
+    """The share of images whose highest logit is their label, 0..1."""
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+def _schedule(epochs_done: float, recipe: Recipe) -> float:
+    if epochs_done < recipe.warmup:
+        return (epochs_done + 1e-3) / recipe.warmup
+    return 0.5 * (1 + math.cos(math.pi * (epochs_done - recipe.warmup) / (recipe.epochs - recipe.warmup)))
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    # Matrices and kernels decay; biases, norms, tokens and positions do not.
+    decayed = [
+        p for name, p in model.named_parameters() if p.ndim >= 2 and "position" not in name and "cls" not in name
+    ]
+    chosen = {id(p) for p in decayed}
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": [p for p in model.parameters() if id(p) not in chosen], "weight_decay": 0.0},
+    ]
+
+
+def _mix(x: Tensor, targets: Tensor, recipe: Recipe, rng: torch.Generator) -> tuple[Tensor, Tensor, bool]:
+    ways = [(way, alpha) for way, alpha in ((mixup, recipe.mixup), (cutmix, recipe.cutmix)) if alpha > 0]
+    if not ways or torch.rand((), generator=rng) >= recipe.mix_share:
+        return x, targets, False
+    way, alpha = ways[int(torch.randint(len(ways), (), generator=rng))]
+    return *way(x, targets, alpha=alpha, rng=rng), True
+
+
+def _loss(logits: Tensor, targets: Tensor, recipe: Recipe, teacher: nn.Module | None, x: Tensor) -> Tensor:
+    loss = F.cross_entropy(logits, targets, label_smoothing=recipe.smoothing)
+    if teacher is None:
+        return loss
+    with torch.inference_mode():
+        soft = teacher(x).softmax(dim=1)
+    return 0.5 * loss + 0.5 * F.kl_div(logits.log_softmax(dim=1), soft.clone(), reduction="batchmean")
+
+
+def _autocast(device: str) -> contextlib.AbstractContextManager:
+    return torch.autocast("cuda", torch.bfloat16) if device.startswith("cuda") else contextlib.nullcontext()
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(list(averaged.parameters()), [p.detach() for p in model.parameters()], 1 - decay)
+    for ours, theirs in zip(averaged.buffers(), model.buffers(), strict=True):
+        ours.copy_(theirs)
+
+
+def _save(
+    file: Path,
+    recipe: Recipe,
+    seed: int,
+    epoch: int,
+    model: nn.Module,
+    averaged: nn.Module,
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "recipe": recipe.name,
+        "seed": seed,
+        "epoch": epoch,
+        "model": model.state_dict(),
+        "averaged": averaged.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
+    partial = file.with_suffix(".part")
+    torch.save(state, partial)
+    partial.replace(file)
+
+
+def _resume(
+    file: Path | None,
+    recipe: Recipe,
+    seed: int,
+    model: nn.Module,
+    averaged: nn.Module,
+    optimiser: torch.optim.Optimizer,
+) -> int:
+    if file is None or not file.exists():
+        return 0
+    state = torch.load(file, weights_only=True)
+    if (state["recipe"], state["seed"]) != (recipe.name, seed):
+        raise ValueError(
+            f"{file} holds the run of recipe {state['recipe']!r} with seed {state['seed']}, not of {recipe.name!r} with seed {seed}: remove it, or name another."
+        )
+    model.load_state_dict(state["model"])
+    averaged.load_state_dict(state["averaged"])
+    optimiser.load_state_dict(state["optimiser"])
+    return state["epoch"]
