@@ -1,7 +1,7 @@
 """Tiny-ImageNet, read straight from its official zip: images, labels and one bounding box per image.
 
-Source: Le & Yang, "Tiny ImageNet Visual Recognition Challenge", Stanford CS 231N, 2015: 200 ImageNet classes at 64 x 64,
-500 training and 50 validation images each. A zip with fewer classes in the same layout works too.
+Source: Le & Yang, "Tiny ImageNet Visual Recognition Challenge", Stanford CS 231N, 2015: 200 ImageNet classes at 64 x 64
+pixels, 500 training and 50 validation images each. A zip with fewer classes in the same layout works too.
 """
 
 from __future__ import annotations
