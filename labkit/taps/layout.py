@@ -1,0 +1,168 @@
+"""Where on the picture do an attention map's rows and columns lie? Found by one dry run, for any model."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+
+from labkit.taps.errors import Unreadable, nothing_found, refuse_wrapped
+from labkit.taps.reading import Watch, attention_of, evaluating, keep
+from labkit.taps.shapes import MOST_PREFIX_TOKENS, split_tokens
+
+PADDING = -1000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places of one attention layer's queries and keys.
+
+    grid, key_grid   (h, w) of the queries' and of the keys' grid; they differ where keys are pooled (PVT)
+    queries, keys    `windows n`: a cell of that grid, counted row by row; -1 - i for prefix token i (class token
+                     first); PADDING for a place outside the picture. A global layer has one window.
+    """
+
+    grid: tuple[int, int]
+    key_grid: tuple[int, int]
+    queries: Int64[Tensor, "windows q"]
+    keys: Int64[Tensor, "windows k"]
+
+
+_known: WeakKeyDictionary[nn.Module, dict[tuple, dict[str, Layout]]] = WeakKeyDictionary()
+
+
+def layouts(model: nn.Module, size: tuple[int, int]) -> dict[str, Layout]:
+    """The layout of every attention layer for pictures of `size` (height, width) in pixels, by module name.
+
+    One picture of seeded noise goes through in eval mode, and is remembered for the model and size. Grid and prefix
+    tokens follow from counting tokens against the maps met on the way. Windows are recognised by their tokens: what
+    enters a windowed attention is a rearranged copy of a map that was there before, so equal vectors are equal places.
+
+    Raises Unreadable when a layer's tokens fit no grid, naming the layer.
+    """
+    known = _known.setdefault(model, {})
+    if size not in known:
+        known[size] = _dry_run(model, size)
+    return known[size]
+
+
+def _dry_run(model: nn.Module, size: tuple[int, int]) -> dict[str, Layout]:
+    refuse_wrapped(model)
+    like = next(model.parameters(), torch.zeros(()))
+    noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
+    found: dict[str, Layout] = {}
+    recent: deque[Tensor] = deque(maxlen=16)
+    projected: deque[Tensor] = deque(maxlen=3)
+
+    def met(name: str, attn: Tensor) -> None:
+        layer = f"{name} ({type(model.get_submodule(name)).__name__})"
+        sides = [*watch.sides, *(layout.grid for layout in reversed(found.values()))]
+        keep(found, name, _place(layer, attn, sides, [*projected, *watch.entered], recent))
+
+    with torch.inference_mode(), evaluating(model), Watch(model) as watch:
+        watch.on_every(lambda output: recent.appendleft(output))
+        with attention_of(model, watch, met, entered=projected.appendleft):
+            model(noise)
+    if not found:
+        raise nothing_found(model, "b heads q k")
+    return found
+
+
+def _place(
+    layer: str, attn: Tensor, sides: list[tuple[int, int]], projected: Iterable[Tensor], recent: Iterable[Tensor]
+) -> Layout:
+    if attn.ndim != 4:
+        raise Unreadable(
+            f"{layer} attends with axes {tuple(attn.shape)}, whose places on the picture labkit cannot tell; "
+            "reading(model, 'b heads q k') still gives the raw maps."
+        )
+    windows, _, q, k = attn.shape
+    if windows > 1:
+        grid, cells = _windows(layer, windows, q, projected, recent, sides)
+        return Layout(grid, grid, cells, cells)
+    key_split = split_tokens(k, sides)
+    if key_split is None:
+        raise Unreadable(f"{layer} looks at {k} tokens, which fit none of the grids met before it ({sides[:4]}).")
+    key_grid, key_prefix = key_split
+    keys = _cells(key_grid, key_prefix)
+    if q <= MOST_PREFIX_TOKENS and q < k // 2:  # class attention: only prefix tokens (or learned queries) ask
+        return Layout(key_grid, key_grid, -1 - torch.arange(q)[None], keys)
+    split = split_tokens(q, [*sides, *_coarser(key_grid)])
+    if split is None:
+        raise Unreadable(f"{layer} asks with {q} tokens, which fit none of the grids met before it ({sides[:4]}).")
+    return Layout(split[0], key_grid, _cells(*split), keys)
+
+
+def _cells(grid: tuple[int, int], prefix: int) -> Tensor:
+    """`1 n`: prefix tokens -1, -2, …, then the cells row by row."""
+    return torch.cat([-1 - torch.arange(prefix), torch.arange(grid[0] * grid[1])])[None]
+
+
+def _coarser(grid: tuple[int, int]) -> list[tuple[int, int]]:
+    # Some models (LeViT) thin out the queries inside the attention, where no map shows the new grid.
+    return [(-(-grid[0] // step), -(-grid[1] // step)) for step in (2, 4)]
+
+
+def _windows(
+    layer: str,
+    windows: int,
+    tokens: int,
+    projected: Iterable[Tensor],
+    recent: Iterable[Tensor],
+    sides: list[tuple[int, int]],
+) -> tuple[tuple[int, int], Tensor]:
+    """Grid and cells `windows tokens`: the rows that entered the projection, looked up among the maps before it."""
+    for entered in projected:
+        rows = entered.flatten(0, -2)
+        if len(rows) != windows * tokens:
+            continue
+        # One random direction tells vectors apart as well as all channels do, and padding is zero in any direction.
+        direction = torch.randn(rows.shape[-1], generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        codes = _codes(rows, direction)
+        for value in recent:
+            for (h, w), source in _as_rows(value, rows.shape[-1], sides):
+                cells = _look_up(codes, _codes(source, direction))
+                if cells is not None:
+                    return (h, w), cells.view(windows, tokens)
+    raise Unreadable(
+        f"{layer} attends within {windows} windows of {tokens} tokens, and where these lie could not be told; "
+        "reading(model, 'b heads q k') still gives the raw maps."
+    )
+
+
+def _as_rows(value: Tensor, channels: int, sides: list[tuple[int, int]]) -> list[tuple[tuple[int, int], Tensor]]:
+    """The readings of one module output as a row of tokens with a grid: tokens, a map with channels first, or last."""
+    if not isinstance(value, Tensor) or value.ndim not in (3, 4) or len(value) != 1:
+        return []
+    if value.ndim == 3:
+        split = split_tokens(value.shape[1], sides)
+        return [(split[0], value[0, split[1] :])] if split and value.shape[2] == channels else []
+    readings = []
+    if value.shape[3] == channels:
+        readings.append((tuple(value.shape[1:3]), value[0].flatten(0, 1)))
+    if value.shape[1] == channels:
+        readings.append((tuple(value.shape[2:4]), value[0].flatten(1).T))
+    return readings
+
+
+def _codes(rows: Tensor, direction: Tensor) -> Tensor:
+    return rows.to("cpu", torch.float64) @ direction
+
+
+def _look_up(codes: Tensor, source: Tensor) -> Tensor | None:
+    """The index in `source` of each code, PADDING for zeros; None unless every place of the source is found once."""
+    order = source.argsort()
+    ranked = source[order]
+    position = torch.searchsorted(ranked, codes).clamp(max=len(ranked) - 1)
+    below = (position - 1).clamp(min=0)
+    nearest = torch.where((ranked[below] - codes).abs() < (ranked[position] - codes).abs(), below, position)
+    close = (ranked[nearest] - codes).abs() <= 1e-9 * (1 + codes.abs())
+    cells = torch.where(close, order[nearest], torch.full_like(nearest, PADDING))
+    found = cells[cells != PADDING]
+    complete = len(found) == len(source) and len(found.unique()) == len(source)
+    return cells if complete and (codes[cells == PADDING] == 0).all() else None
