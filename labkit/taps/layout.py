@@ -90,7 +90,8 @@ def _place(
         raise Unreadable(f"{layer} looks at {k} tokens, which fit none of the grids met before it ({sides[:4]}).")
     key_grid, key_prefix = key_split
     keys = _cells(key_grid, key_prefix)
-    if q <= MOST_PREFIX_TOKENS and q < k // 2:  # class attention: only prefix tokens (or learned queries) ask
+    thinned = q in [h * w for h, w in _coarser(key_grid)]
+    if q <= MOST_PREFIX_TOKENS and q < k // 2 and not thinned:  # class attention: only prefix tokens ask
         return Layout(key_grid, key_grid, -1 - torch.arange(q)[None], keys)
     split = split_tokens(q, [*sides, *_coarser(key_grid)])
     if split is None:

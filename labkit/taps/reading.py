@@ -141,7 +141,7 @@ class Watch:
         return self._stack[0][0] if self._stack else ""
 
     def is_token_mixing(self, attn: Tensor) -> bool:
-        """False for channel attention (XCiT, DaViT): its map is as large as a head has channels, not as the row of tokens."""
+        """False for channel attention (XCiT, DaViT): its map is as large as a head has channels, not as the tokens."""
         if not self._stack:
             return False
         heads, q, k = attn.shape[-3:]
