@@ -1,4 +1,4 @@
-"""One browser for the tests of a module: while open, Playwright keeps an event loop that other tests need for themselves."""
+"""One browser for the tests of a module: while open, Playwright keeps an event loop that others need themselves."""
 
 from __future__ import annotations
 
