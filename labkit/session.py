@@ -18,6 +18,7 @@ from labkit.pretrained import Pretrained
 from labkit.probes.attention import AttentionMap, Bands, HeadMeasures, attend, measure
 
 MOST_MODELS = 4
+DEFAULT_BANDS = Bands()
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def look(
     *,
     weights: str | None = "default",
     device: str | None = None,
-    bands: Bands = Bands(),
+    bands: Bands = DEFAULT_BANDS,
 ) -> Look:
     """Put a picture through a model and read all its attention.
 

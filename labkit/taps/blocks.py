@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -16,19 +17,13 @@ class Blocks:
     """Watches the items of every Sequential and ModuleList, and tells the blocks among them after the pass.
 
     A block is an item with parts of its own. A *stage* is one too, but it returns the very tensor that its last block
-    returned, so it says nothing new and is left out; so are items inside a block. A model without such items (VGG,
-    a bare Sequential) has its convolutions read instead.
+    returned, so it says nothing new and is left out; so are items inside a block. A model without lists has its
+    repeated parts read instead (RegNet), and one without those its convolutions (VGG, a bare Sequential).
     """
 
     def __init__(self, model: nn.Module, watch: Watch) -> None:
         self._outputs: dict[str, tuple[Tensor, list[tuple[int, int]]]] = {}
-        items = {
-            f"{name}.{child}" if name else child: part
-            for name, owner in model.named_modules()
-            if isinstance(owner, LISTS)
-            for child, part in owner.named_children()
-        }
-        chosen = {name: part for name, part in items.items() if any(part.children()) and not isinstance(part, LISTS)}
+        chosen = _items(model, lambda owner, _: isinstance(owner, LISTS)) or _items(model, _repeated)
         if not chosen:
             chosen = {name: part for name, part in model.named_modules() if isinstance(part, nn.Conv2d)}
         for name, part in chosen.items():
@@ -50,3 +45,21 @@ class Blocks:
             output = output[0]
         if isinstance(output, Tensor) and output.ndim in (3, 4):
             self._outputs[name] = (output, sides)
+
+
+def _items(model: nn.Module, listed: Callable[[nn.Module, nn.Module], bool]) -> dict[str, nn.Module]:
+    return {
+        f"{name}.{child}" if name else child: part
+        for name, owner in model.named_modules()
+        for child, part in owner.named_children()
+        if listed(owner, part) and not isinstance(part, LISTS) and _has_parts(part)
+    }
+
+
+def _has_parts(part: nn.Module) -> bool:
+    """Two inner parts with weights or more: an activation inside a norm does not make a block."""
+    return sum(any(True for _ in inner.parameters(recurse=False)) for inner in list(part.modules())[1:]) >= 2
+
+
+def _repeated(owner: nn.Module, part: nn.Module) -> bool:
+    return sum(type(other) is type(part) for other in owner.children()) >= 2

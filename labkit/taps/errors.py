@@ -38,7 +38,7 @@ def nothing_found(model: nn.Module, axes: str) -> Unreadable:
     if suspects:
         return Unreadable(
             f"{type(model).__name__} has {suspects[0]}, but no attention was seen in it: it calls "
-            "neither scaled_dot_product_attention nor a softmax over keys. Put a "
+            "neither scaled_dot_product_attention nor a softmax `b heads q k` over its keys. Put a "
             "labkit.taps.Tap('b heads q k') behind its softmax."
         )
     return Unreadable(

@@ -74,7 +74,7 @@ def _dry_run(model: nn.Module, size: tuple[int, int]) -> dict[str, Layout]:
 
 
 def _place(
-    layer: str, attn: Tensor, sides: list[tuple[int, int]], projected: Iterable[Tensor], recent: Iterable[Tensor]
+    layer: str, attn: Tensor, sides: list[tuple[int, int]], candidates: Iterable[Tensor], recent: Iterable[Tensor]
 ) -> Layout:
     if attn.ndim != 4:
         raise Unreadable(
@@ -82,9 +82,16 @@ def _place(
             "reading(model, 'b heads q k') still gives the raw maps."
         )
     windows, _, q, k = attn.shape
-    if windows > 1:
-        grid, cells = _windows(layer, windows, q, projected, recent, sides)
+    # Recognised tokens come first: a window that was padded could be mistaken for a grid with prefix tokens.
+    recognised = _recognise(windows, q, candidates, recent, sides) if q == k else None
+    if recognised is not None:
+        grid, cells = recognised
         return Layout(grid, grid, cells, cells)
+    if windows > 1:
+        raise Unreadable(
+            f"{layer} attends within {windows} windows of {q} tokens, and where these lie could not be told; "
+            "reading(model, 'b heads q k') still gives the raw maps."
+        )
     key_split = split_tokens(k, sides)
     if key_split is None:
         raise Unreadable(f"{layer} looks at {k} tokens, which fit none of the grids met before it ({sides[:4]}).")
@@ -109,16 +116,11 @@ def _coarser(grid: tuple[int, int]) -> list[tuple[int, int]]:
     return [(-(-grid[0] // step), -(-grid[1] // step)) for step in (2, 4)]
 
 
-def _windows(
-    layer: str,
-    windows: int,
-    tokens: int,
-    projected: Iterable[Tensor],
-    recent: Iterable[Tensor],
-    sides: list[tuple[int, int]],
-) -> tuple[tuple[int, int], Tensor]:
-    """Grid and cells `windows tokens`: the rows that entered the projection, looked up among the maps before it."""
-    for entered in projected:
+def _recognise(
+    windows: int, tokens: int, candidates: Iterable[Tensor], recent: Iterable[Tensor], sides: list[tuple[int, int]]
+) -> tuple[tuple[int, int], Tensor] | None:
+    """Grid and cells `windows tokens`: the rows that went into the attention, looked up among the maps before it."""
+    for entered in candidates:
         rows = entered.flatten(0, -2)
         if len(rows) != windows * tokens:
             continue
@@ -126,14 +128,11 @@ def _windows(
         direction = torch.randn(rows.shape[-1], generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         codes = _codes(rows, direction)
         for value in recent:
-            for (h, w), source in _as_rows(value, rows.shape[-1], sides):
+            for grid, source in _as_rows(value, rows.shape[-1], sides):
                 cells = _look_up(codes, _codes(source, direction))
                 if cells is not None:
-                    return (h, w), cells.view(windows, tokens)
-    raise Unreadable(
-        f"{layer} attends within {windows} windows of {tokens} tokens, and where these lie could not be told; "
-        "reading(model, 'b heads q k') still gives the raw maps."
-    )
+                    return grid, cells.view(windows, tokens)
+    return None
 
 
 def _as_rows(value: Tensor, channels: int, sides: list[tuple[int, int]]) -> list[tuple[tuple[int, int], Tensor]]:
