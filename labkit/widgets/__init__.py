@@ -1,0 +1,1 @@
+"""Live views: one JavaScript module a view, shared by JupyterLab and Gradio."""

@@ -1,0 +1,159 @@
+// The packed layers of `packing.py`, read back: shares by query, shares by key, cells under a pointer. No drawing here.
+
+export const PADDING = -1000;
+
+// A share is peak * (level / 255)²: a look-up, so that hovering costs nothing.
+const SQUARE = Float32Array.from({ length: 256 }, (_, level) => (level / 255) ** 2);
+
+export function bytesOf(base64) {
+  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+}
+
+// One layer of the head's description and its bytes (any view on a buffer) -> arrays, and where each token stands in them.
+export function openLayer(info, bytes) {
+  const { windows, heads, q, k, prefix } = info;
+  const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  const counts = [windows * q, windows * k, windows * heads * q, windows * heads * q * prefix.length];
+  const types = [Int32Array, Int32Array, Float32Array, Float32Array];
+  let at = 0;
+  const [queries, keys, peaks, extras] = types.map((Type, i) => {
+    const part = new Type(buffer, at, counts[i]);
+    at += 4 * counts[i];
+    return part;
+  });
+  const levels = new Uint8Array(buffer, at, windows * heads * q * k);
+  return { ...info, queries, keys, peaks, extras, levels, rowsOf: places(queries, q), columnsOf: places(keys, k) };
+}
+
+// token -> its [window, place] pairs; a key may stand in several windows.
+function places(tokens, width) {
+  const found = new Map();
+  tokens.forEach((token, i) => {
+    if (token === PADDING) return;
+    if (!found.has(token)) found.set(token, []);
+    found.get(token).push([Math.floor(i / width), i % width]);
+  });
+  return found;
+}
+
+const chosen = (layer, head) => (head < 0 ? Array.from({ length: layer.heads }, (_, h) => h) : [head]);
+
+// Where a query looks: `shares` on the key grid (NaN where it cannot look), what goes to each of `prefix`, and the best cell.
+// head -1 is the mean of the heads. null when this layer has no such query.
+export function looksAt(layer, head, query) {
+  const place = layer.rowsOf.get(query);
+  if (!place) return null;
+  const [window, row] = place[0];
+  const shares = new Float32Array(layer.keyGrid[0] * layer.keyGrid[1]).fill(NaN);
+  const prefix = new Float32Array(layer.prefix.length);
+  const heads = chosen(layer, head);
+  for (const h of heads) {
+    const line = (window * layer.heads + h) * layer.q + row;
+    const scale = layer.peaks[line] / heads.length;
+    for (let j = 0; j < layer.k; j++) {
+      const key = layer.keys[window * layer.k + j];
+      if (key >= 0) shares[key] = (shares[key] || 0) + scale * SQUARE[layer.levels[line * layer.k + j]];
+    }
+    for (let p = 0; p < prefix.length; p++) prefix[p] += layer.extras[line * prefix.length + p] / heads.length;
+  }
+  return withBest({ grid: layer.keyGrid, shares, prefix });
+}
+
+// Who looks at a key: on the query grid, the share that each query gives to it (NaN where it cannot be seen).
+export function lookedAtBy(layer, head, key) {
+  const seen = layer.columnsOf.get(key);
+  if (!seen) return null;
+  const shares = new Float32Array(layer.grid[0] * layer.grid[1]).fill(NaN);
+  const prefix = new Float32Array(layer.asking.length);
+  const heads = chosen(layer, head);
+  const extra = layer.prefix.indexOf(key);
+  for (const [window, column] of seen)
+    for (const h of heads)
+      for (let row = 0; row < layer.q; row++) {
+        const query = layer.queries[window * layer.q + row];
+        if (query === PADDING) continue;
+        const line = (window * layer.heads + h) * layer.q + row;
+        const share = extra < 0
+          ? layer.peaks[line] * SQUARE[layer.levels[line * layer.k + column]]
+          : layer.extras[line * layer.prefix.length + extra];
+        if (query >= 0) shares[query] = (shares[query] || 0) + share / heads.length;
+        else prefix[layer.asking.indexOf(query)] += share / heads.length;
+      }
+  return withBest({ grid: layer.grid, shares, prefix });
+}
+
+function withBest(map) {
+  let best = -1;
+  let cells = 0;
+  map.shares.forEach((share, cell) => {
+    if (Number.isNaN(share)) return;
+    cells += 1;
+    if (best < 0 || share > map.shares[best]) best = cell;
+  });
+  return { ...map, best, cells, peak: best < 0 ? 0 : map.shares[best] };
+}
+
+// The cell under a point that is given as shares of the width and height.
+export function cellAt(x, y, [h, w]) {
+  const inside = (value, size) => Math.min(size - 1, Math.max(0, Math.floor(value * size)));
+  return inside(y, h) * w + inside(x, w);
+}
+
+// The cell of another grid that holds the centre of this one; prefix tokens stay what they are.
+export function sameSpot(cell, from, to) {
+  if (cell < 0) return cell;
+  return cellAt(((cell % from[1]) + 0.5) / from[1], (Math.floor(cell / from[1]) + 0.5) / from[0], to);
+}
+
+// One step on the grid, stopping at its edges. Moves: up, down, left, right, first and last of the row.
+export function step(cell, move, [h, w]) {
+  const [row, column] = [Math.floor(cell / w), cell % w];
+  switch (move) {
+    case "up": return row > 0 ? cell - w : cell;
+    case "down": return row < h - 1 ? cell + w : cell;
+    case "left": return column > 0 ? cell - 1 : cell;
+    case "right": return column < w - 1 ? cell + 1 : cell;
+    case "first": return row * w;
+    case "last": return row * w + w - 1;
+    default: return cell;
+  }
+}
+
+// NMI below the band: global; above it: local; in it: hybrid; no NMI (only the class token asks): no pattern.
+export function patternOf(nmi, [low, high]) {
+  if (nmi === null) return "none";
+  return nmi < low ? "global" : nmi > high ? "local" : "hybrid";
+}
+
+// null where a value is not defined.
+export function mean(values) {
+  return values.includes(null) ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+// A share in percent with two digits, as on the figures: 11 %, 0.45 %.
+export function percent(share) {
+  const value = 100 * share;
+  return value >= 99.5 ? `${value.toFixed(0)} %` : `${Number(value.toPrecision(2))} %`;
+}
+
+export function tokenName(token) {
+  if (token === PADDING) return "padding";
+  return token === -1 ? "class token" : `extra token ${-1 - token}`;
+}
+
+export const spot = (cell, [, w]) => `row ${Math.floor(cell / w)}, column ${cell % w}`;
+
+// Shares -> RGBA, one pixel a cell, from a table of 256 colours; cells that cannot be seen stay clear.
+export function paint(map, colours, pixels) {
+  const scale = map.peak > 0 ? 255 / map.peak : 0;
+  for (let cell = 0; cell < map.shares.length; cell++) {
+    const share = map.shares[cell];
+    const seen = !Number.isNaN(share);
+    const at = 3 * Math.round((seen ? share : 0) * scale);
+    pixels[4 * cell] = colours[at];
+    pixels[4 * cell + 1] = colours[at + 1];
+    pixels[4 * cell + 2] = colours[at + 2];
+    pixels[4 * cell + 3] = seen ? 255 : 0;
+  }
+  return pixels;
+}
