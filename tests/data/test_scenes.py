@@ -103,5 +103,5 @@ def test_no_others_when_none_are_asked_for_or_none_fit() -> None:
     "wrong", [{"size": (10, 50)}, {"label": 4}, {"label": -1}, {"others": -1}, {"carrier": "smell"}]
 )
 def test_wrong_options_are_refused(wrong: dict) -> None:
-    with pytest.raises((ValueError, TypeError), match="(?i)expected"):
+    with pytest.raises((ValueError, TypeError), match=r"(?i)expected"):
         scene(0, **wrong)
