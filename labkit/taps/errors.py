@@ -7,7 +7,7 @@ from collections import Counter
 from torch import nn
 
 
-class Unreadable(ValueError):  # noqa: N818
+class Unreadable(ValueError):
     """The model does not make the tensor asked for, or not where we can see it; the message says what to do."""
 
 

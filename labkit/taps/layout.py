@@ -65,7 +65,7 @@ def _dry_run(model: nn.Module, size: tuple[int, int]) -> dict[str, Layout]:
         keep(found, name, _place(layer, attn, sides, [*projected, *watch.entered], recent))
 
     with torch.inference_mode(), evaluating(model), Watch(model) as watch:
-        watch.on_every(lambda output: recent.appendleft(output))
+        watch.on_every(lambda output: recent.appendleft(output) if isinstance(output, Tensor) else None)
         with attention_of(model, watch, met, entered=projected.appendleft):
             model(noise)
     if not found:
@@ -137,7 +137,7 @@ def _recognise(
 
 def _as_rows(value: Tensor, channels: int, sides: list[tuple[int, int]]) -> list[tuple[tuple[int, int], Tensor]]:
     """The readings of one module output as a row of tokens with a grid: tokens, a map with channels first, or last."""
-    if not isinstance(value, Tensor) or value.ndim not in (3, 4) or len(value) != 1:
+    if value.ndim not in (3, 4) or len(value) != 1:
         return []
     if value.ndim == 3:
         split = split_tokens(value.shape[1], sides)
