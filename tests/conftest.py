@@ -17,7 +17,7 @@ os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1"
 
 import jaxtyping
 
-HOOK = jaxtyping.install_import_hook("labkit", "beartype.beartype")
+HOOK = jaxtyping.install_import_hook("labkit", "type_checks.check")
 
 _LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 _off_machine: list[str] = []
