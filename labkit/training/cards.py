@@ -33,13 +33,13 @@ def write(
     command: str,
     seed: int,
     device: str,
-    minutes: float,
+    minutes: float | None,
 ) -> dict[str, Any]:
     """Store the weights as float16 in `file`, measure what was stored on `val`, write and return the card beside it.
 
     archive   the name of the data file
     command   what to type to make this checkpoint again
-    minutes   wall time of the training
+    minutes   wall time of the training; None when it was not made in one go
 
     Both files appear whole or not at all. Raises OSError when the folder cannot be written.
     """
@@ -68,7 +68,7 @@ def write(
         "sha256": hashlib.sha256(data).hexdigest(),
         "torch": torch.__version__,
         "device": device,
-        "minutes": round(minutes, 1),
+        "minutes": None if minutes is None else round(minutes, 1),
         "categories": list(val.categories),
     }
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
