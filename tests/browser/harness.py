@@ -136,9 +136,7 @@ def jupyter_lab(notebooks: Path, *, port: int = 8988, theme: str = "JupyterLab L
                 "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
                 "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
                 "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
-                "PYTHONPATH": os.pathsep.join([str(_servers.ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(
-                    os.pathsep
-                ),
+                "PYTHONPATH": str(_servers.ROOT),
             },
         )
         with _running(launched) as server:
