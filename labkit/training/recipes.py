@@ -90,7 +90,7 @@ RECIPES = {
         Recipe(
             "vit",
             _vit,
-            stages=(Stage(32, 6), Stage(48, 9), Stage(64, 5)),
+            stages=(Stage(32, 6), Stage(48, 6), Stage(64, 4)),
             lr=1.5e-3,
             teacher="lab/resnet",
             smoothing=0.0,

@@ -114,11 +114,11 @@ def test_padding_counts_for_nothing():
 
 
 def test_pooled_keys_are_as_far_as_the_middle_of_their_pool():
-    attention = a_map(torch.full((1, 1, 24, 6), 1 / 6), (4, 6), key_grid=(2, 3))
-    # Query (0, 0) has its centre at (0.5, 0.5); the first pool of 2 x 2 patches has it at (1, 1), the last at (3, 5).
+    attention = a_map(torch.full((1, 1, 24, 4), 1 / 4), (4, 6), key_grid=(2, 2))
+    # Query (0, 0) has its centre at (0.5, 0.5), the first pool of 2 x 3 patches at (1, 1.5), the last at (3, 4.5).
     steps = distances(attention)[0]
-    assert steps[0, 0].item() == pytest.approx(math.dist((0.5, 0.5), (1, 1)))
-    assert steps[0, 5].item() == pytest.approx(math.dist((0.5, 0.5), (3, 5)))
+    assert steps[0, 0].item() == pytest.approx(math.dist((0.5, 0.5), (1, 1.5)))
+    assert steps[0, 3].item() == pytest.approx(math.dist((0.5, 0.5), (3, 4.5)))
 
 
 def test_where_no_patch_asks_nothing_is_claimed():

@@ -172,8 +172,18 @@ def test_nothing_is_left_behind_also_after_an_error(axes):
     assert torch.isfinite(plain).all()
 
 
-def test_two_threads_read_the_same_model_without_mixing():
-    model = ViT(dim=8, depth=3, heads=2, classes=3, image=16, patch=4).eval()
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: ViT(dim=8, depth=3, heads=2, classes=3, image=16, patch=4),
+        lambda: timm.create_model(
+            "vit_tiny_patch16_224", embed_dim=8, num_heads=2, depth=3, img_size=16, patch_size=4, dynamic_img_size=True
+        ),
+    ],
+    ids=["ours", "timm"],
+)
+def test_two_threads_read_the_same_model_without_mixing(build):
+    model = build().eval()
     sizes, seen, gate = [(8, 8), (12, 16)], {}, threading.Barrier(2)
 
     def work(size):
@@ -182,7 +192,7 @@ def test_two_threads_read_the_same_model_without_mixing():
         for _ in range(25):
             with torch.no_grad(), reading(model, AXES) as found:
                 model(torch.randn(1, 3, *size))
-            shapes |= {(len(found), attn.shape[-1]) for attn in found.values()}
+            shapes |= {(len(found), name, attn.shape[-1]) for name, attn in found.items()}
         seen[size] = shapes
 
     threads = [threading.Thread(target=work, args=(size,)) for size in sizes]
@@ -190,7 +200,8 @@ def test_two_threads_read_the_same_model_without_mixing():
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
-    assert seen == {(8, 8): {(3, 5)}, (12, 16): {(3, 13)}}
+    names = [f"blocks.{layer}.attn" for layer in range(3)]
+    assert seen == {(8, 8): {(3, name, 5) for name in names}, (12, 16): {(3, name, 13) for name in names}}
 
 
 def test_frozen_models_and_inference_mode():
