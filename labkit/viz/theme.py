@@ -48,6 +48,7 @@ _STYLE = {
     "axes.facecolor": PAPER,
     "axes.edgecolor": "#9a9aa4",
     "axes.labelcolor": INK,
+    "axes.labelsize": 11,
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -77,10 +78,12 @@ def colour_table(name: str = SHARES) -> NDArray[np.uint8]:
     return (matplotlib.colormaps[name](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
-def share_bar(figure: Figure, axes: Axes | list[Axes], *, peak: float, label: str = "share of attention") -> Colorbar:
+def share_bar(
+    figure: Figure, axes: Axes | list[Axes], *, peak: float, label: str = "share of attention", aspect: float = 26
+) -> Colorbar:
     """A colour bar from 0 to `peak` (a share, 0 to 1), in percent."""
     scale = ScalarMappable(Normalize(0, peak), cmap=SHARES)
-    bar = figure.colorbar(scale, ax=axes, shrink=0.86, aspect=26, pad=0.02)
+    bar = figure.colorbar(scale, ax=axes, shrink=0.86, aspect=aspect, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
     bar.set_label(label)

@@ -14,9 +14,9 @@ const PAGE = `<div class="lk-frame">
       <label class="lk-blend"><span>photo</span><input type="range" min="0" max="1" step="0.05" aria-label="blend, from photo to attention"><span>attention</span></label>
       <label class="lk-smooth"><input type="checkbox"><span>smooth</span></label>
     </div>
-    <p class="lk-help"><span>hover or drag to ask · click or <kbd>Enter</kbd> pins · <kbd>Esc</kbd> frees</span>
+    <div class="lk-help"><span>hover or drag to ask · click or <kbd>Enter</kbd> pins · <kbd>Esc</kbd> frees</span>
       <span><kbd>←</kbd><kbd>→</kbd><kbd>↑</kbd><kbd>↓</kbd> cell · <kbd>[</kbd><kbd>]</kbd> head · <kbd>,</kbd><kbd>.</kbd> layer ·
-      <kbd>c</kbd> class token · <kbd>r</kbd> reverse</span></p>
+      <kbd>c</kbd> class token · <kbd>r</kbd> reverse</span></div>
   </div>
   <div class="lk-wall">
     <div class="lk-legend"></div>
@@ -109,19 +109,22 @@ export function mount(el, host, { bare = false } = {}) {
     state.bands = change.bands ?? state.bands;
   }
 
-  // From outside: no word goes back.
-  function follow(change) {
-    if (!head) return;
+  function apply(change) {
     settle(change);
     if (change.bands) buildTiles();
     schedule();
   }
 
+  // From outside: no word goes back.
+  function follow(change) {
+    if (head) apply(change);
+  }
+
   // By the visitor: the host hears of it, at once or when the hand rests.
   function change(to, { later = false, event = null } = {}) {
+    if (!head) return;
     if (event) asked = event.timeStamp;
-    settle(to);
-    schedule();
+    apply(to);
     clearTimeout(settling);
     if (later) settling = setTimeout(() => host.tell({ ...state }), SETTLE_MS);
     else host.tell({ ...state });
@@ -494,7 +497,7 @@ export function mount(el, host, { bare = false } = {}) {
     clearTimeout(settling);
     el.replaceChildren();
   };
-  const view = { root, state, timing, show, follow, receive, close };
+  const view = { root, state, timing, show, follow, choose: (to) => change(to), receive, close };
   el.view = view;
   return view;
 }
@@ -532,12 +535,12 @@ function inJupyter({ model, el }) {
 // ---- Gradio: the value of labkit.widgets.attention.gradio_view()
 
 export function inGradio({ element, props, watch, server, tell }) {
-  const view = mount(element.querySelector(".lk-host"), {
-    tell,
-    want: (layer) => server.layer_bytes(props.value.token, layer).then((body) => view.receive(layer, bytesOf(body))),
-  });
+  let view = null;
+  const want = (layer) => server.layer_bytes(props.value.token, layer).then((body) => view.receive(layer, bytesOf(body)));
   const show = () => {
-    if (props.value?.head) view.show(props.value.head, props.value.layers.map((body) => body && bytesOf(body)), props.value.state);
+    if (!props.value?.head) return;
+    view ??= mount(element.querySelector(".lk-host"), { tell, want });
+    view.show(props.value.head, props.value.layers.map((body) => body && bytesOf(body)), props.value.state);
   };
   show();
   watch("value", show);

@@ -128,8 +128,8 @@ def gradio_value(look: Look, *, bands: Sequence[float] = (0.06, 0.12), **state: 
     return {"head": packed.head, "layers": layers, "state": start, "token": _shelf.put(look) if waiting else ""}
 
 
-def gradio_view(**options: Any) -> gr.HTML:
-    """The view as a Gradio component; its value comes from `gradio_value(look)`.
+def gradio_view(*, waiting: str = "", **options: Any) -> gr.HTML:
+    """The view as a Gradio component; its value comes from `gradio_value(look)`; until then it shows `waiting` (HTML).
 
     Its event `picked` carries `layer`, `head`, `query`, `pinned`, `reverse` whenever the visitor has chosen.
     """
@@ -141,7 +141,7 @@ def gradio_view(**options: Any) -> gr.HTML:
     code = base64.b64encode(module("attention.js").encode()).decode()
     return gr.HTML(
         value=None,
-        html_template='<div class="lk-host"></div>',
+        html_template=f'<div class="lk-host">{waiting}</div>',
         js_on_load=_MOUNT % (code, json.dumps(styles("attention.css"))),
         server_functions=[layer_bytes],
         apply_default_css=False,

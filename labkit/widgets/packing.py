@@ -124,9 +124,10 @@ def _size(layer: AttentionMap) -> int:
     return int(np.prod(layer.weights.shape[1:]))
 
 
-def data_url(picture: Image.Image) -> str:
-    """A picture as the address of itself: lossless when small, else JPEG."""
-    kind, options = ("png", {}) if max(picture.size) <= 256 else ("jpeg", {"quality": 93})
+def data_url(picture: Image.Image, *, lossless: bool | None = None) -> str:
+    """A picture as the address of itself: PNG when `lossless` (by default up to 256 pixels a side), else JPEG."""
+    lossless = max(picture.size) <= 256 if lossless is None else lossless
+    kind, options = ("png", {}) if lossless else ("jpeg", {"quality": 92})
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,1 @@
+"""The lab in the browser: a hub, and one app a room."""
