@@ -22,7 +22,7 @@ setup: ## put everything that is needed into .venv (the others call this by them
 	@bash scripts/setup.sh
 
 lab: setup ## open the lab: JupyterLab with the notebooks, and the apps
-	@exec $(PY) -m labkit.cli up
+	@exec .venv/bin/labkit up
 
 test: setup ## run every check: the fast ones, the slow ones, the notebooks, the browser
 	@bash scripts/chromium.sh
@@ -41,8 +41,8 @@ notebooks: setup ## write each notebook's .ipynb anew from its .py, without outp
 	$(PY) scripts/notebooks.py
 
 train: setup ## train the shipped checkpoints again (hours on two cores; needs LABKIT_DATA)
-	$(PY) -m labkit.cli train resnet
-	$(PY) -m labkit.cli train vit
+	.venv/bin/labkit train resnet
+	.venv/bin/labkit train vit
 
 screenshots: setup ## take the pictures of the README anew
 	@bash scripts/chromium.sh

@@ -25,10 +25,15 @@ QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "
 
 
 class ServerEnded(RuntimeError):
-    """A server stopped, or never answered, although nobody asked it to; `code` is its exit code, None while it runs."""
+    """A server stopped, or never answered, although nobody asked it to.
 
-    def __init__(self, message: str, code: int | None = None) -> None:
+    wrote   the last lines of its output
+    code    its exit code; None while it runs
+    """
+
+    def __init__(self, message: str, *, wrote: str, code: int | None = None) -> None:
         super().__init__(message)
+        self.wrote = wrote
         self.code = code
 
 
@@ -121,8 +126,8 @@ def watch(servers: Sequence[Server]) -> None:
     for server in servers:
         code = server.process.poll()
         if code is not None:
-            lines = server.last_lines()
-            raise ServerEnded(f"{server.name} ended by itself (exit code {code}). It wrote last:\n{lines}", code)
+            message = f"{server.name} ended by itself (exit code {code})."
+            raise ServerEnded(message, wrote=server.last_lines(), code=code)
 
 
 def await_all(
@@ -134,8 +139,8 @@ def await_all(
         while not (server.answers() or stopped()):
             watch(servers)
             if time.monotonic() > deadline:
-                lines = server.last_lines()
-                raise ServerEnded(f"{server.name} gave no answer within {patience_s:.0f} s. It wrote last:\n{lines}")
+                message = f"{server.name} gave no answer within {patience_s:.0f} s."
+                raise ServerEnded(message, wrote=server.last_lines())
             time.sleep(0.2)
 
 

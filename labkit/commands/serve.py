@@ -57,11 +57,18 @@ def run_until_stopped(starters: Sequence[Starter], *, show: bool) -> None:
                 time.sleep(0.2)
             console.print("\nClosing the lab …")
         except ServerEnded as error:
-            problem = click.ClickException(str(error))
-            problem.exit_code = 2 if error.code == 2 else 1
-            raise problem from error
+            raise _told(error) from error
         finally:
             end_all(servers, hurry=lambda: len(asked) > 1)
+
+
+def _told(error: ServerEnded) -> click.ClickException:
+    if error.code == 2:  # the server's own sentence about its input says it best
+        told = click.ClickException(error.wrote)
+        told.exit_code = 2
+        return told
+    click.echo(error.wrote, err=True)
+    return click.ClickException(f"{error} Its last lines are above.")
 
 
 @contextlib.contextmanager

@@ -79,6 +79,7 @@ def open_page(
         permissions=["clipboard-read", "clipboard-write"],
     )
     try:
+        context.set_default_timeout(60_000)  # two busy cores
         page, notes = context.new_page(), Notes()
         notes.watch(page)
         yield page, notes
@@ -146,7 +147,7 @@ def jupyter_lab(notebooks: Path, *, port: int = 8988, theme: str = "JupyterLab L
 
 def open_notebook(page: Page, lab: Lab, notebook: str, *, patience_s: float = 120) -> None:
     """Open `notebook` and wait until its kernel is idle. The icon says so too early: ask the session itself."""
-    page.goto(lab.address(notebook))
+    page.goto(lab.address(notebook), timeout=patience_s * 1000)
     page.locator(".jp-Notebook").wait_for(timeout=patience_s * 1000)
     page.wait_for_function(
         """() => {
