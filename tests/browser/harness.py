@@ -145,7 +145,7 @@ def jupyter_lab(notebooks: Path, *, port: int = 8988, theme: str = "JupyterLab L
             yield Lab(base.split("/lab")[0], token, home / "notebooks")
 
 
-def open_notebook(page: Page, lab: Lab, notebook: str, *, patience_s: float = 120) -> None:
+def open_notebook(page: Page, lab: Lab, notebook: str, *, patience_s: float = 300) -> None:
     """Open `notebook` and wait until its kernel is idle. The icon says so too early: ask the session itself."""
     page.goto(lab.address(notebook), timeout=patience_s * 1000)
     page.locator(".jp-Notebook").wait_for(timeout=patience_s * 1000)
