@@ -73,9 +73,9 @@ def run(args: Sequence[str] | None = None) -> int:
         return 2
     except click.ClickException as error:
         return _say(error.format_message(), error.exit_code)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click leaves by SystemExit for a broken pipe, and for nothing else here
         # The reader has seen enough. Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
         return 0
     except (ValueError, FileNotFoundError) as error:
         # Errors that labkit defines are sentences for people; anything else is a bug and keeps its traceback.

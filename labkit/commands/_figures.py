@@ -55,7 +55,7 @@ def figures(look: Look, *, title: str, head: int | None = None) -> dict[str, byt
             title=f"{title}\n{whose}",
         ),
         "heads": draw.attention_grid(
-            picture, shares, query=query, grids=grids, nmi=nmi, bands=bands, title=f"{title}: every layer and head"
+            picture, shares, query=query, grids=grids, nmi=nmi, bands=bands, title=f"{title}\nevery layer and head"
         ),
         "patterns": draw.pattern_strip(nmi, bands=bands, title=title),
         "depth": draw.by_depth(
