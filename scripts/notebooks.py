@@ -20,9 +20,8 @@ def made_from(source: Path) -> str:
     notebook = jupytext.read(source, fmt="py:percent")
     # Only what opens the right kernel without asking; no versions of whoever saved it last.
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    notebook.metadata = nbformat.from_dict(
-        {"jupytext": {"formats": "ipynb,py:percent"}, "kernelspec": kernel, "language_info": {"name": "python"}}
-    )
+    # And no jupytext pairing: JupyterLab would refuse to open the file when git wrote its .py a second earlier.
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"

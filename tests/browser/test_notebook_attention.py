@@ -14,6 +14,12 @@ from playwright.sync_api import Locator, Page
 from labkit.commands._servers import ROOT
 from tests.browser.harness import Browser, Lab, Notes, changed, jupyter_lab, open_notebook, open_page, picture, run_all
 
+# The widget puts a new <img> in the place of the old one: look it up each time.
+FIGURE_IS_NEW = """old => {
+    const figure = document.querySelector("img[alt^='NMI, distance']")
+    return figure && figure.src !== old
+}"""
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -128,13 +134,13 @@ def test_another_photo_and_another_model_are_followed(lesson: Lesson):
     drawn = figure.get_attribute("src")
     menus = lesson.page.locator(".widget-dropdown select")
     menus.nth(1).select_option("coffee")
-    lesson.page.wait_for_function("([node, old]) => node.src !== old", arg=[figure.element_handle(), drawn])
+    lesson.page.wait_for_function(FIGURE_IS_NEW, arg=drawn)
     lesson.rest()
     assert changed(before, picture(lesson.photo)) > 0.2
     assert says.inner_text() != said
     before, drawn = picture(lesson.photo), figure.get_attribute("src")
     menus.nth(0).select_option("lab/vit, untrained")
-    lesson.page.wait_for_function("([node, old]) => node.src !== old", arg=[figure.element_handle(), drawn])
+    lesson.page.wait_for_function(FIGURE_IS_NEW, arg=drawn)
     lesson.rest()
     assert changed(before, picture(lesson.photo)) > 0.2
 
@@ -142,8 +148,9 @@ def test_another_photo_and_another_model_are_followed(lesson: Lesson):
 def test_a_file_that_is_no_picture_gets_a_sentence_and_the_desk_goes_on(lesson: Lesson, tmp_path):
     broken = tmp_path / "holiday.jpg"
     broken.write_bytes(b"not a picture at all")
-    upload = lesson.page.locator(".jupyter-widgets.jupyter-button input[type=file], input[type=file]").first
-    upload.set_input_files(broken)
+    with lesson.page.expect_file_chooser() as chooser:
+        lesson.page.get_by_role("button", name="a picture of yours").click()
+    chooser.value.set_files(broken)
     problem = lesson.page.locator("[role=alert]").first
     problem.wait_for()
     assert "Traceback" not in problem.inner_text()

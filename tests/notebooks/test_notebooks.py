@@ -46,6 +46,7 @@ def test_a_pair_out_of_step_is_found(tmp_path):
 def test_no_outputs_and_a_kernel_that_opens_without_asking(path):
     notebook = json.loads(path.read_text())
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert "jupytext" not in notebook["metadata"], "a paired notebook opens or not by the times of its files"
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
     assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
