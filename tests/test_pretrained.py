@@ -287,6 +287,8 @@ def test_a_shipped_checkpoint_matches_its_card(file: Path) -> None:
     assert card["bytes"] == file.stat().st_size
     assert card["params"] == sum(parameter.numel() for parameter in model.parameters())
     assert len(card["categories"]) == card["data"]["classes"]
+    assert card["data"]["train"] == 500 * card["data"]["classes"]
+    assert card["command"].startswith(f"labkit train {card['recipe']} --seed {card['seed']}")
     kind = "gpu" if card["recipe"].endswith("-gpu") else "cpu"
     assert card["top1"] >= FLOORS[kind].get(file.stem, 0)
 
