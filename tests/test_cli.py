@@ -202,6 +202,7 @@ def test_a_timm_model_with_random_weights(say: Said) -> None:
     assert len(json.loads(out)) == 12 * 3
 
 
+@pytest.mark.slow
 def test_out_writes_numbers_and_figures(say: Said, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
     code, shown, err = say(*RANDOM, "--image", "rocket", "--out", out)

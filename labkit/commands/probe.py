@@ -53,6 +53,7 @@ def attention(
     if out:
         from labkit.commands._figures import figures, numbers
 
+        write_all(out, {})  # to find out now, not after the drawing, whether the folder can be there
         files = numbers(rows) | figures(found, title=title, head=head)
         write_all(out, files)
         note(f"Wrote {len(files)} files to {out}: {', '.join(sorted(files))}.")
