@@ -11,7 +11,7 @@ export LABKIT_DATA := $(shell cd ../shared/data 2>/dev/null && pwd)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test check notebooks train screenshots pins clean
+.PHONY: help setup lab test check notebooks train pins clean
 
 help: ## show this list
 	@printf 'labkit, from here:\n\n'
@@ -41,12 +41,8 @@ notebooks: setup ## write each notebook's .ipynb anew from its .py, without outp
 	$(PY) scripts/notebooks.py
 
 train: setup ## train the shipped checkpoints again (hours on two cores; needs LABKIT_DATA)
-	.venv/bin/labkit train resnet
-	.venv/bin/labkit train vit
-
-screenshots: setup ## take the pictures of the README anew
-	@bash scripts/chromium.sh
-	$(PY) scripts/screenshots.py
+	.venv/bin/labkit train resnet --seed 0 --out data/weights/resnet.safetensors
+	.venv/bin/labkit train vit --seed 0 --out data/weights/vit.safetensors
 
 pins: setup ## resolve constraints.txt anew from pyproject.toml
 	@bash scripts/pins.sh

@@ -73,7 +73,7 @@ def start_kernel(jupyter: str) -> int:
         kernel = json.load(response)["id"]
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        listing = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+        listing = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True, check=True).stdout
         for line in listing.splitlines():
             if kernel in line and "ipykernel" in line:
                 return int(line.split()[0])
@@ -100,7 +100,7 @@ def test_both_windows_open_and_ctrl_c_closes_them_with_the_kernels(browser: Brow
             page.goto(up.jupyter)
             page.locator(".jp-Notebook").wait_for(timeout=90_000)
             # The address is that of the first notebook, and no toast asks about news.
-            assert "01_attention.ipynb" in page.title()
+            assert "01_attention.ipynb" in page.url
             assert page.locator(".jp-toastContainer, .Toastify__toast").count() == 0
             assert notes.off_machine == []
         kernel = start_kernel(up.jupyter)

@@ -54,7 +54,7 @@ class Lesson:
 
 def kernel_of(lab: Lab) -> int:
     """The process of the one kernel of this server, known by the folder that its connection file lies in."""
-    listing = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True, check=True).stdout
     (pid,) = [
         line.split()[0] for line in listing.splitlines() if "ipykernel" in line and str(lab.folder.parent) in line
     ]
