@@ -79,7 +79,7 @@ def look(
 
     Raises BadImage, UnknownModel, MissingWeights or Unreadable, each with one sentence fit for a screen.
     """
-    picture = image if isinstance(image, Image) else open_image(image)
+    picture = open_image(image)
     loaded, lock = _loaded(name, weights, device)
     started = time.perf_counter()
     where = next(loaded.model.parameters())

@@ -146,31 +146,33 @@ def placed(found: dict[str, Tensor], places: dict, *, batch: int) -> tuple[Atten
     )
 
 
+@torch.no_grad()
 def measure(attention: AttentionMap, *, bands: Bands = Bands()) -> HeadMeasures:
     """NMI, distance, entropy and prefix share of every head; see HeadMeasures for units."""
     weights, queries, keys = attention.weights.float(), attention.queries, attention.keys
     asks = (queries >= 0).to(weights)  # windows q
     looked = (keys >= 0).to(weights)  # windows k
-    on_patches = weights * looked[None, :, None, None, :]
-    mass = on_patches.sum(dim=-1)
-    rows = on_patches / mass.clamp_min(torch.finfo(weights.dtype).tiny)[..., None]
     share = asks / asks.sum()  # p(q), uniform over the patches that ask
+    mass = torch.einsum("bwhqk,wk->bwhq", weights, looked).clamp_min(torch.finfo(weights.dtype).tiny)
 
-    def over_queries(values: Float[Tensor, "b windows heads q"]) -> Float[Tensor, "b heads"]:
-        return (values * share[None, :, None, :]).nan_to_num(0).sum(dim=(1, 3)) + (0 if asks.any() else torch.nan)
+    # The matrices are large, so each sum is one pass, and all share one scratch matrix. Rows are renormalised on the
+    # way: with p = w / mass, -Σ p log p = log mass - Σ(w log w) / mass.
+    scratch = weights.clamp_min(torch.finfo(weights.dtype).tiny).log_().mul_(weights)
+    row_entropy = mass.log() - torch.einsum("bwhqk,wk->bwhq", scratch, looked) / mass
+    steps = torch.mul(weights, distances(attention).to(weights)[None, :, None], out=scratch).sum(dim=-1) / mass
+    marginal = _marginal(
+        torch.einsum("bwhqk,bwhq->bwhk", weights, share[None, :, None] / mass), keys, attention.key_grid
+    )
 
-    row_entropy = _entropy(rows)
-    marginal = _marginal(rows * share[None, :, None, :, None], keys, attention.key_grid)
-    given = over_queries(row_entropy)
-    information = _entropy(marginal) - given
-    scale = (torch.log(asks.sum()) * _entropy(marginal)).sqrt()
-    nmi = torch.where(scale > 0, information / scale.clamp_min(1e-12), torch.zeros_like(information)).clamp(0, 1)
-    steps = distances(attention).to(weights)
+    given = torch.einsum("bwhq,wq->bh", row_entropy, share)
+    key_entropy = torch.special.entr(marginal).sum(dim=-1)
+    scale = (torch.log(asks.sum()) * key_entropy).sqrt()
+    nmi = torch.where(scale > 0, (key_entropy - given) / scale.clamp_min(1e-12), torch.zeros_like(given))
     return HeadMeasures(
-        nmi=nmi + 0 * given,
-        distance=over_queries((rows * steps[None, :, None]).sum(dim=-1)),
-        entropy=given,
-        prefix=over_queries(1 - mass / weights.sum(dim=-1)),
+        nmi=nmi.clamp(0, 1) + 0 * given,
+        distance=torch.einsum("bwhq,wq->bh", steps, share),
+        entropy=given.clamp_min(0) + 0 * given,
+        prefix=1 - torch.einsum("bwhq,wq->bh", mass / weights.sum(dim=-1), share),
         bands=bands,
     )
 
@@ -193,21 +195,17 @@ def check_images(images: Tensor) -> None:
         raise ValueError(f"expected images of shape (batch, 3, height, width) with none of them 0, got {shape}.{hint}")
     if not images.is_floating_point():
         raise ValueError(f"expected normalised float images, got {images.dtype}: apply the model's transform first.")
-    if not torch.isfinite(images).all():
+    if not torch.isfinite(images.sum(dtype=torch.float32)):  # one pass; infinities of both signs make a NaN
         raise ValueError("the images hold NaN or infinity: check the file and the transform.")
 
 
-def _entropy(p: Tensor) -> Tensor:
-    """-Σ p log p over the last axis, in nats; 0 log 0 = 0."""
-    return torch.special.entr(p).sum(dim=-1)
-
-
-def _marginal(joint: Tensor, keys: Tensor, key_grid: tuple[int, int]) -> Float[Tensor, "b heads cells"]:
-    """p(k) = Σ_q p(q, k), gathered over windows onto the key grid."""
-    b, _, heads = joint.shape[:3]
-    per_window = joint.sum(dim=3).transpose(1, 2).reshape(b, heads, -1)
-    cells = keys.clamp_min(0).flatten().to(joint.device)  # prefix and padding carry no mass here
-    return joint.new_zeros(b, heads, key_grid[0] * key_grid[1]).index_add(2, cells, per_window)
+def _marginal(mass: Tensor, keys: Tensor, key_grid: tuple[int, int]) -> Float[Tensor, "b heads cells"]:
+    """p(k): the mass `b windows heads k` at the keys of each window, gathered onto the key grid."""
+    b, _, heads = mass.shape[:3]
+    cells = keys.clamp_min(0).flatten().to(mass.device)
+    on_cells = mass * (keys >= 0).to(mass)[None, :, None]
+    per_window = on_cells.transpose(1, 2).reshape(b, heads, -1)
+    return mass.new_zeros(b, heads, key_grid[0] * key_grid[1]).index_add(2, cells, per_window)
 
 
 def _centres(cells: Tensor, grid: tuple[int, int], scale: tuple[float, float]) -> Float[Tensor, "windows n 2"]:

@@ -37,7 +37,7 @@ def reading(model: nn.Module, axes: str) -> Iterator[dict[str, Tensor]]:
         raise ValueError(f"reading(model, {axes!r}): expected one of {', '.join(map(repr, AXES))}.")
     refuse_wrapped(model)
     found: dict[str, Tensor] = {}
-    with Watch(model) as watch:
+    with Watch(model, leaves=axes != "b heads q k") as watch:
         taps = taps_of(model, axes)
         if axes == "b heads q k":
             with attention_of(model, watch, lambda name, attn: keep(found, name, attn)):
@@ -92,10 +92,13 @@ class Watch:
     here     the dotted name of the module that is running (its owner, for a bare Softmax or Dropout)
     sides    the (h, w) of all maps seen in this pass, latest first
     passes   how many forward passes have ended
+
+    Without `leaves` only parts that have parts are watched: enough to know where we are, and cheaper.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, leaves: bool = True) -> None:
         self.model = model
+        self.leaves = leaves
         self.passes = 0
         self.sides: list[tuple[int, int]] = []
         self.image: tuple[int, int] | None = None
@@ -105,6 +108,8 @@ class Watch:
 
     def __enter__(self) -> Watch:
         for name, part in self.model.named_modules():
+            if not self.leaves and name and not part._modules:
+                continue
             before = part.register_forward_pre_hook(self._entering(name), with_kwargs=True)
             after = part.register_forward_hook(self._leaving(), always_call=True)
             self._hooks.callback(before.remove)

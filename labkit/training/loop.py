@@ -1,9 +1,10 @@
-"""One readable training loop: a recipe, images in memory, AdamW, a cosine, averaged weights, and a checkpoint every epoch."""
+"""One readable training loop: images in memory, AdamW, a cosine, averaged weights, and a checkpoint every epoch."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands; `loss` (nats) and `accuracy` (0..1, on the unmixed part of the batches) are means over the epoch so far."""
+    """Where a run stands; `loss` (nats) and `accuracy` (0..1, of batches that were not mixed): means of the epoch."""
 
     epoch: int
     epochs: int
@@ -54,8 +55,10 @@ def train(
     state_file   written after every epoch and picked up again when it is there: a stopped run goes on where it was
     report       called after every step
 
-    Raises ValueError when the state file belongs to another recipe or seed.
+    Raises ValueError when the state file belongs to other settings or another seed, or when the images fill no batch.
     """
+    if len(images) < recipe.batch:
+        raise ValueError(f"{len(images)} images do not fill one batch of {recipe.batch}: use more, or a smaller batch.")
     torch.manual_seed(seed)
     model = recipe.build(len(images.categories)).to(device, memory_format=torch.channels_last)
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
@@ -123,7 +126,8 @@ def top1(logits: Float[Tensor, "n classes"], labels: Int64[Tensor, "n"]) -> floa
 def _schedule(epochs_done: float, recipe: Recipe) -> float:
     if epochs_done < recipe.warmup:
         return (epochs_done + 1e-3) / recipe.warmup
-    return 0.5 * (1 + math.cos(math.pi * (epochs_done - recipe.warmup) / (recipe.epochs - recipe.warmup)))
+    falling = max(recipe.epochs - recipe.warmup, 1e-9)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (epochs_done - recipe.warmup) / falling)))
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
@@ -177,8 +181,7 @@ def _save(
 ) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     state = {
-        "recipe": recipe.name,
-        "seed": seed,
+        "run": _identity(recipe, seed),
         "epoch": epoch,
         "model": model.state_dict(),
         "averaged": averaged.state_dict(),
@@ -200,11 +203,16 @@ def _resume(
     if file is None or not file.exists():
         return 0
     state = torch.load(file, weights_only=True)
-    if (state["recipe"], state["seed"]) != (recipe.name, seed):
-        raise ValueError(
-            f"{file} holds the run of recipe {state['recipe']!r} with seed {state['seed']}, not of {recipe.name!r} with seed {seed}: remove it, or name another."
-        )
+    asked, kept = _identity(recipe, seed), state.get("run", {})
+    if changed := [f"{name} {kept.get(name)}, not {value}" for name, value in asked.items() if kept.get(name) != value]:
+        raise ValueError(f"{file} holds another run ({'; '.join(changed)}): remove it, or name another state file.")
     model.load_state_dict(state["model"])
     averaged.load_state_dict(state["averaged"])
     optimiser.load_state_dict(state["optimiser"])
     return state["epoch"]
+
+
+def _identity(recipe: Recipe, seed: int) -> dict[str, str]:
+    """All that decides a run, as text: a state file of other settings must not be continued."""
+    names = [field.name for field in dataclasses.fields(recipe) if field.name != "build"]
+    return {"seed": str(seed)} | {name: str(getattr(recipe, name)) for name in names}

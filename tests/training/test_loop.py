@@ -87,10 +87,18 @@ def test_the_seed_decides_everything(images: TinyImages) -> None:
 
 def test_a_state_of_another_run_is_refused(images: TinyImages, tmp_path: Path) -> None:
     train(tiny(), images, seed=1, state_file=tmp_path / "run.pt")
-    with pytest.raises(ValueError, match="with seed 1, not of 'tiny' with seed 2"):
+    with pytest.raises(ValueError, match=r"another run \(seed 1, not 2\): remove it"):
         train(tiny(), images, seed=2, state_file=tmp_path / "run.pt")
-    with pytest.raises(ValueError, match="not of 'other'"):
+    with pytest.raises(ValueError, match="name tiny, not other"):
         train(tiny(name="other"), images, seed=1, state_file=tmp_path / "run.pt")
+    with pytest.raises(ValueError, match=r"another run \(lr .* not 0.5\)"):
+        train(tiny(lr=0.5), images, seed=1, state_file=tmp_path / "run.pt")
+
+
+def test_what_cannot_train_is_said_before_the_first_step(images: TinyImages) -> None:
+    with pytest.raises(ValueError, match="do not fill one batch of 1000"):
+        train(tiny(batch=1000), images)
+    assert train(tiny(warmup=99.0), images) is not None  # a warm-up longer than the run divides by nothing
 
 
 def test_it_learns_an_easy_thing(images: TinyImages) -> None:

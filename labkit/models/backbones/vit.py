@@ -58,7 +58,7 @@ class Block(nn.Module):
 
 
 class DropPath(nn.Module):
-    """In training, drop a whole residual branch for a sample with probability `rate`, and scale the others up to match."""
+    """In training, drop a whole residual branch for a sample with probability `rate`; scale the others up to match."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -102,7 +102,8 @@ class ViT(nn.Module):
         height, width = image.shape[-2:]
         if height % self.patch or width % self.patch:
             raise ValueError(
-                f"ViT with patch {self.patch} got a {height} x {width} picture: both sides must be multiples of the patch; resize it first."
+                f"ViT with patch {self.patch} got a {height} x {width} picture: both sides must be multiples of the "
+                "patch; resize it first."
             )
         x = self.stem(image)
         h, w = x.shape[-2:]
