@@ -66,7 +66,7 @@ def _dry_run(model: nn.Module, size: tuple[int, int]) -> dict[str, Layout]:
 
     with torch.inference_mode(), evaluating(model), Watch(model) as watch:
         watch.on_every(lambda output: recent.appendleft(output) if isinstance(output, Tensor) else None)
-        with attention_of(model, watch, met, entered=projected.appendleft):
+        with attention_of(watch, met, entered=projected.appendleft):
             model(noise)
     if not found:
         raise nothing_found(model, "b heads q k")

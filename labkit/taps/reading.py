@@ -38,9 +38,9 @@ def reading(model: nn.Module, axes: str) -> Iterator[dict[str, Tensor]]:
     refuse_wrapped(model)
     found: dict[str, Tensor] = {}
     with Watch(model, leaves=axes != "b heads q k") as watch:
-        taps = taps_of(model, axes)
+        taps = watch.taps(axes)
         if axes == "b heads q k":
-            with attention_of(model, watch, lambda name, attn: keep(found, name, attn)):
+            with attention_of(watch, lambda name, attn: keep(found, name, attn)):
                 yield found
         elif taps:
             for name, tap in taps.items():
@@ -58,7 +58,6 @@ def reading(model: nn.Module, axes: str) -> Iterator[dict[str, Tensor]]:
 
 @contextmanager
 def attention_of(
-    model: nn.Module,
     watch: Watch,
     met: Callable[[str, Tensor], None],
     *,
@@ -68,7 +67,7 @@ def attention_of(
 
     entered   called with the input of every linear projection on the way
     """
-    taps = taps_of(model, "b heads q k")
+    taps = watch.taps("b heads q k")
     for name, tap in taps.items():
         watch.on(tap, after=lambda attn, _, name=name: met(name, attn))
 
@@ -78,12 +77,6 @@ def attention_of(
 
     with ExplicitAttention(seen, entered=entered):
         yield
-
-
-def taps_of(model: nn.Module, axes: str) -> dict[str, Tap]:
-    """The model's own taps with these axes, by the name of the module that owns each."""
-    taps = {name: part for name, part in model.named_modules() if isinstance(part, Tap) and part.axes == axes}
-    return {name.rpartition(".")[0] or name: tap for name, tap in taps.items()}
 
 
 class Watch:
@@ -97,7 +90,7 @@ class Watch:
     """
 
     def __init__(self, model: nn.Module, *, leaves: bool = True) -> None:
-        self.model = model
+        self.parts = list(model.named_modules())
         self.leaves = leaves
         self.passes = 0
         self.sides: list[tuple[int, int]] = []
@@ -107,7 +100,7 @@ class Watch:
         self._hooks = ExitStack()
 
     def __enter__(self) -> Watch:
-        for name, part in self.model.named_modules():
+        for name, part in self.parts:
             if not self.leaves and name and not part._modules:
                 continue
             before = part.register_forward_pre_hook(self._entering(name), with_kwargs=True)
@@ -130,8 +123,13 @@ class Watch:
 
     def on_every(self, after: Callable[[Any], None]) -> None:
         """Call `after(output)` whenever any module has run in this thread."""
-        for part in self.model.modules():
+        for _, part in self.parts:
             self.on(part, after=lambda output, _: after(output))
+
+    def taps(self, axes: str) -> dict[str, Tap]:
+        """The model's own taps with these axes, by the name of the module that owns each."""
+        taps = {name: part for name, part in self.parts if isinstance(part, Tap) and part.axes == axes}
+        return {name.rpartition(".")[0] or name: tap for name, tap in taps.items()}
 
     @property
     def entered(self) -> list[Tensor]:
@@ -184,13 +182,14 @@ class Watch:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Switch the model to eval mode, and every part back to its own mode afterwards, also after an error."""
-    modes = [(part, part.training) for part in model.modules()]
-    model.eval()
+    training = [part for part in model.modules() if part.training]
+    for part in training:
+        part.training = False
     try:
         yield
     finally:
-        for part, mode in modes:
-            part.training = mode
+        for part in training:
+            part.training = True
 
 
 def keep(found: dict[str, Any], name: str, value: Any) -> None:
