@@ -25,7 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"there is no app {asked.name!r}; {hint}", file=sys.stderr)
         return 2
 
+    import torch
     import uvicorn
+
+    torch.set_num_threads(1)  # two visitors at once are served side by side, not in each other's way
 
     uvicorn.run(create_app(asked.name), host=HOST, port=asked.port, log_level="warning")
     return 0

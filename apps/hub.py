@@ -15,7 +15,8 @@ from apps.frame import hang
 from labkit.widgets.bundle import module, styles
 
 ROOMS = {"attention": attention}
-FAVICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#2a0930"/>
+FAVICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
+<rect width="32" height="32" rx="7" fill="#2a0930"/>
 <circle cx="16" cy="16" r="8.5" fill="none" stroke="#fb8861" stroke-width="3"/>
 <circle cx="16" cy="16" r="3" fill="#fcfdbf"/></svg>"""
 

@@ -1,4 +1,4 @@
-"""Figures of attention: where one query looks, layer by layer and head by head, and what the heads do with depth.
+"""Figures of attention: where one query looks, layer by layer and head by head; `patterns` says what the heads do.
 
 Throughout, layers and heads count from 0; a photo is `h w 3`, uint8; shares of one query's attention, 0 to 1, are
 `h w` on the grid of the keys (or `heads h w`), NaN where the query cannot look (outside its window); measures are one
@@ -12,30 +12,21 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from labkit.viz.theme import HAIR, INK, PATTERNS, QUIET, SHARES, percent, share_bar, style
+from labkit.viz.patterns import Bands, Grid, Heads, by_depth, legend, pattern_of, pattern_strip
+from labkit.viz.theme import HAIR, PATTERNS, QUIET, SHARES, percent, share_bar, style
+
+__all__ = ["attention_grid", "by_depth", "lay_over", "overview", "pattern_strip", "same_spot"]
 
 QUERY = "#3be4ff"
 """The outline of the place that asks: a colour that the map of shares does not have."""
 
 BLEND = 0.7
-ANCHOR = 0.09
-"""The NMI of the layer that UNIP takes as the typical hybrid one."""
 
 Photo = NDArray[np.uint8]
 Shares = NDArray[np.floating]
-Heads = NDArray[np.floating]
-Grid = tuple[int, int]
-Bands = tuple[float, float]
-
-
-def pattern_of(nmi: float, bands: Bands) -> str | None:
-    """ "global" below the band, "local" above it, "hybrid" in it; None for NaN."""
-    low, high = bands
-    return None if np.isnan(nmi) else "global" if nmi < low else "local" if nmi > high else "hybrid"
 
 
 def lay_over(axes: Axes, picture: Photo, shares: Shares, *, query: int | None, grid: Grid) -> float:
@@ -82,7 +73,7 @@ def overview(
             place = same_spot(query, grids[layer], grids[i])
             peak = lay_over(axes, picture, share, query=place, grid=grids[i])
             axes.set_title(f"layer {i}", fontsize=10.5, pad=4, fontweight="bold" if i == layer else "normal")
-            axes.set_xlabel(f"0 to {percent(peak)}", fontsize=9.5, color=QUIET, labelpad=3)
+            axes.set_xlabel(f"0 to {percent(peak)}" if peak else "does not ask", fontsize=9.5, color=QUIET, labelpad=3)
         for axes in panels[len(shares) :]:
             axes.set_visible(False)
         bar = share_bar(right, list(panels), peak=1.0, label="share of attention, of the panel's largest")
@@ -121,95 +112,8 @@ def attention_grid(
         share_bar(
             figure, panels.ravel().tolist(), peak=1.0, label="share of attention, of the panel's largest", aspect=50
         )
-        _legend(figure)
+        legend(figure)
         return figure
-
-
-def pattern_strip(nmi: Sequence[Heads], *, bands: Bands = (0.06, 0.12), title: str = "") -> Figure:
-    """One mark a layer (across) and head (down), coloured and shaped by pattern."""
-    with style():
-        deep, heads = len(nmi), max(len(one) for one in nmi)
-        figure = Figure(figsize=(max(4.2, 0.52 * deep + 1.4), 0.42 * heads + 1.5), layout="constrained")
-        axes = figure.subplots()
-        for name, pattern in PATTERNS.items():
-            spots = [
-                (i, h) for i, one in enumerate(nmi) for h, value in enumerate(one) if pattern_of(value, bands) == name
-            ]
-            x, y = zip(*spots, strict=True) if spots else ((), ())
-            axes.scatter(x, y, s=190, marker=pattern.marker, color=pattern.light, linewidths=0, label=name)
-        axes.set(xlim=(-0.6, deep - 0.4), ylim=(heads - 0.4, -0.6), xlabel="layer", ylabel="head")
-        axes.set_xticks(range(deep))
-        axes.set_yticks(range(heads))
-        axes.set_aspect("equal")
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        axes.set_title(title)
-        _legend(figure)
-        return figure
-
-
-def by_depth(
-    nmi: Sequence[Heads],
-    distance: Sequence[Heads],
-    entropy: Sequence[Heads],
-    *,
-    grids: Sequence[Grid],
-    key_grids: Sequence[Grid] | None = None,
-    bands: Bands = (0.06, 0.12),
-    title: str = "",
-) -> Figure:
-    """NMI, distance (patches) and entropy (nats) of every head, layer by layer, with the mean of the heads as a line.
-
-    Shaded: the NMI band that is called hybrid; dashed: the paper's anchor, and
-    what a query has that looks at every cell alike ("even look").
-    """
-    even = [even_attention(grid, keys) for grid, keys in zip(grids, key_grids or grids, strict=True)]
-    panels = [
-        ("NMI", nmi, None),
-        ("distance (patches)", distance, [one[0] for one in even]),
-        ("entropy (nats)", entropy, [one[1] for one in even]),
-    ]
-    with style():
-        figure = Figure(figsize=(12.6, 3.9), layout="constrained")
-        for axes, (label, values, everywhere) in zip(figure.subplots(1, 3), panels, strict=True):
-            depth = np.arange(len(values))
-            if everywhere is None:
-                axes.axhspan(*bands, color=PATTERNS["hybrid"].light, alpha=0.14, lw=0)
-                axes.axhline(ANCHOR, color=PATTERNS["hybrid"].light, lw=1, ls=(0, (4, 3)))
-                _note(axes, ANCHOR, f"hybrid\n{ANCHOR}", PATTERNS["hybrid"].light)
-            else:
-                axes.plot(depth, everywhere, color=QUIET, lw=1, ls=(0, (4, 3)))
-                _note(axes, everywhere[-1], "even\nlook", QUIET)
-            axes.plot(depth, [np.mean(one) for one in values], color=INK, lw=1.6, zorder=2)
-            for name, pattern in PATTERNS.items():
-                spots = [
-                    (i + 0.5 * ((h + 0.5) / len(one) - 0.5), value)
-                    for i, one in enumerate(values)
-                    for h, value in enumerate(one)
-                    if pattern_of(nmi[i][h], bands) == name
-                ]
-                x, y = zip(*spots, strict=True) if spots else ((), ())
-                axes.scatter(
-                    x, y, s=34, marker=pattern.marker, color=pattern.light, edgecolor="white", lw=0.6, zorder=3
-                )
-            axes.set(xlabel="layer", ylabel=label, ylim=(0, None), xlim=(-0.4, len(values) - 0.6))
-            axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.grid(axis="y", color=HAIR, lw=0.6)
-            axes.set_axisbelow(True)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12.5)
-        _legend(figure, line="mean of heads")
-        return figure
-
-
-def even_attention(grid: Grid, keys: Grid | None = None) -> tuple[float, float]:
-    """(mean distance in patches, entropy in nats) of queries on `grid` that look at every cell of `keys` alike."""
-    keys = keys or grid
-    axes = []
-    for side, count in zip(grid, keys, strict=True):
-        axes.append(np.subtract.outer(np.arange(side) + 0.5, (np.arange(count) + 0.5) * side / count).ravel() ** 2)
-    (rows, row_counts), (columns, column_counts) = (np.unique(a.round(9), return_counts=True) for a in axes)
-    weights = np.outer(row_counts, column_counts)
-    return float((np.sqrt(np.add.outer(rows, columns)) * weights).sum() / weights.sum()), float(np.log(np.prod(keys)))
 
 
 def same_spot(cell: int, before: Grid, after: Grid) -> int:
@@ -237,23 +141,3 @@ def _bare(axes: Axes) -> None:
 def _frame(axes: Axes, pattern: str | None) -> None:
     axes.spines[:].set_visible(True)
     axes.spines[:].set(color=PATTERNS[pattern].light if pattern else HAIR, linewidth=2.4)
-
-
-def _note(axes: Axes, height: float, text: str, colour: str) -> None:
-    """A word beside the right edge, at the height it speaks of."""
-    where = ("axes fraction", "data")
-    axes.annotate(
-        text, (1, height), (5, 0), xycoords=where, textcoords="offset points", va="center", fontsize=9.5, color=colour
-    )
-
-
-def _legend(figure: Figure, *, line: str = "") -> None:
-    wide = figure.get_figwidth() > 9
-    marks = [
-        Line2D([], [], ls="", marker=pattern.marker, color=pattern.light, markersize=7.5)
-        for pattern in PATTERNS.values()
-    ]
-    names = [f"{name}: {pattern.meaning}" if wide else name for name, pattern in PATTERNS.items()]
-    if line:
-        marks, names = [*marks, Line2D([], [], color=INK, lw=1.6)], [*names, line]
-    figure.legend(marks, names, loc="outside lower center", ncols=len(names), handletextpad=0.4, columnspacing=1.8)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from numpy.typing import NDArray
 
 INK, QUIET, HAIR, PAPER = "#1c1c22", "#62626c", "#d9d9df", "#ffffff"
@@ -34,8 +34,8 @@ class Pattern:
 # Three colours that stay apart for every common colour vision; the shape says the same again.
 PATTERNS = {
     "local": Pattern("#c2500a", "#ffa94d", "o", "looks around itself"),
-    "hybrid": Pattern("#0a8262", "#4fd1a5", "D", "looks around itself and at what matters"),
-    "global": Pattern("#1f62b0", "#74b5ff", "s", "all queries look at the same places"),
+    "hybrid": Pattern("#0a8262", "#62e3b0", "D", "looks around itself and at what matters"),
+    "global": Pattern("#4338a8", "#8f8bff", "s", "all queries look at the same places"),
 }
 
 _STYLE = {
@@ -79,7 +79,7 @@ def colour_table(name: str = SHARES) -> NDArray[np.uint8]:
 
 
 def share_bar(
-    figure: Figure, axes: Axes | list[Axes], *, peak: float, label: str = "share of attention", aspect: float = 26
+    figure: FigureBase, axes: Axes | list[Axes], *, peak: float, label: str = "share of attention", aspect: float = 26
 ) -> Colorbar:
     """A colour bar from 0 to `peak` (a share, 0 to 1), in percent."""
     scale = ScalarMappable(Normalize(0, peak), cmap=SHARES)
@@ -93,8 +93,8 @@ def share_bar(
 
 
 def percent(share: float) -> str:
-    """A share (0 to 1) as a percentage with two digits: 0.1149 is "11 %", 0.00449 is "0.45 %"."""
+    """A share (0 to 1) as a percentage with two digits: 0.1149 is "11 %", 0.00449 is "0.45 %", 0.00004 is "0 %"."""
     value = 100 * share
-    if value >= 99.5:
+    if value >= 99.5 or value < 0.005:
         return f"{value:.0f} %"
     return f"{float(f'{value:.2g}'):g} %"

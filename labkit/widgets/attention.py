@@ -135,8 +135,8 @@ def gradio_view(*, waiting: str = "", **options: Any) -> gr.HTML:
     """
     import gradio as gr
 
-    def layer_bytes(token: str, layer: int) -> str:
-        return base64.b64encode(_shelf.layer(token, int(layer))).decode()
+    def layer_bytes(asked: dict[str, Any]) -> str:
+        return base64.b64encode(_shelf.layer(asked["token"], int(asked["layer"]))).decode()
 
     code = base64.b64encode(module("attention.js").encode()).decode()
     return gr.HTML(

@@ -133,15 +133,8 @@ export function mean(values) {
 // A share in percent with two digits, as on the figures: 11 %, 0.45 %.
 export function percent(share) {
   const value = 100 * share;
-  return value >= 99.5 ? `${value.toFixed(0)} %` : `${Number(value.toPrecision(2))} %`;
+  return value >= 99.5 || value < 0.005 ? `${value.toFixed(0)} %` : `${Number(value.toPrecision(2))} %`;
 }
-
-export function tokenName(token) {
-  if (token === PADDING) return "padding";
-  return token === -1 ? "class token" : `extra token ${-1 - token}`;
-}
-
-export const spot = (cell, [, w]) => `row ${Math.floor(cell / w)}, column ${cell % w}`;
 
 // Shares -> RGBA, one pixel a cell, from a table of 256 colours; cells that cannot be seen stay clear.
 export function paint(map, colours, pixels) {

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from labkit.viz import attention as draw
-from labkit.viz.attention_live import by_depth_live
+from labkit.viz.patterns_live import by_depth_live
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -1,4 +1,4 @@
-"""The measures by depth as a chart to hover over (plotly); `labkit.viz.attention.by_depth` is its print."""
+"""The measures by depth as a chart to hover over (plotly); `labkit.viz.patterns.by_depth` is its print."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from labkit.viz.attention import ANCHOR, Bands, Grid, Heads, even_attention, pattern_of
+from labkit.viz.patterns import ANCHOR, Bands, Grid, Heads, beside, even_attention, heads_of
 from labkit.viz.theme import PATTERNS
 
 # One chart for light and dark pages: inks that stand on both, no ground of its own.
 INK, LINE, HAIR = "#7d7d88", "#8f8f9b", "rgba(140,140,155,0.28)"
-COLOURS = {"local": "#dd6b1a", "hybrid": "#12a57c", "global": "#4a8fe0"}
+COLOURS = {"local": "#dd6b1a", "hybrid": "#12a57c", "global": "#6f6ae8"}
 _HOVER = (
     "layer %{customdata[0]} head %{customdata[1]}: <b>%{y:.3g}</b><br>NMI %{customdata[2]:.3f}, PATTERN<extra></extra>"
 )
@@ -36,10 +36,8 @@ def by_depth_live(
     for column, values in enumerate((nmi, distance, entropy), start=1):
         for name, pattern in PATTERNS.items():
             dots = [
-                (layer + 0.5 * ((head + 0.5) / len(one) - 0.5), float(one[head]), layer, head, float(nmi[layer][head]))
-                for layer, one in enumerate(values)
-                for head in range(len(one))
-                if pattern_of(nmi[layer][head], bands) == name
+                (beside(layer, head, len(nmi[layer])), float(values[layer][head]), layer, head, float(nmi[layer][head]))
+                for layer, head in heads_of(nmi, bands, name)
             ]
             figure.add_scatter(
                 x=[dot[0] for dot in dots],
