@@ -11,7 +11,7 @@ export LABKIT_DATA := $(shell cd ../shared/data 2>/dev/null && pwd)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test check notebooks train pins clean
+.PHONY: help setup lab test check notebooks train screenshots pins clean
 
 help: ## show this list
 	@printf 'labkit, from here:\n\n'
@@ -43,6 +43,10 @@ notebooks: setup ## write each notebook's .ipynb anew from its .py, without outp
 train: setup ## train the shipped checkpoints again (hours on two cores; needs LABKIT_DATA)
 	.venv/bin/labkit train resnet --seed 0 --out data/weights/resnet.safetensors
 	.venv/bin/labkit train vit --seed 0 --out data/weights/vit.safetensors
+
+screenshots: setup ## take the pictures of the README and of docs/ anew, in Chromium
+	@bash scripts/chromium.sh
+	$(PY) scripts/screenshots.py
 
 pins: setup ## resolve constraints.txt anew from pyproject.toml
 	@bash scripts/pins.sh
