@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from labkit.taps.reading import Watch
+from labkit.taps.watch import Watch
 
 LISTS = (nn.Sequential, nn.ModuleList)
 

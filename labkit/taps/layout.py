@@ -12,8 +12,9 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from labkit.taps.errors import Unreadable, nothing_found, refuse_wrapped
-from labkit.taps.reading import Watch, attention_of, evaluating, keep
+from labkit.taps.reading import attention_of, evaluating, keep
 from labkit.taps.shapes import MOST_PREFIX_TOKENS, split_tokens
+from labkit.taps.watch import Watch
 
 PADDING = -1000
 
