@@ -20,7 +20,7 @@ const PAGE = `<div class="lk-frame">
     </div>
     <div class="lk-help"><span>hover or drag to ask · click or <kbd>Enter</kbd> pins · <kbd>Esc</kbd> frees</span>
       <span><kbd>←</kbd><kbd>→</kbd><kbd>↑</kbd><kbd>↓</kbd> cell · <kbd>[</kbd><kbd>]</kbd> head · <kbd>,</kbd><kbd>.</kbd> layer ·
-      <kbd>c</kbd> class token · <kbd>r</kbd> reverse</span></div>
+      <span class="lk-c"><kbd>c</kbd> class token · </span><kbd>r</kbd> reverse</span></div>
   </div>
   <div class="lk-wall">
     <div class="lk-legend"></div>

@@ -3,12 +3,12 @@ import { paintCells } from "./attention_stage.js";
 import { patternAt, tileWords } from "./attention_words.js";
 
 const ACROSS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-const GAP = 5;
+const GAPS = [5, 2]; // between tiles, and between small ones
 const LABEL = 44;
 const TALLEST = 600;
 const LARGEST = 68;
-const SMALLEST = 13;
-const NO_PICTURE = 26; // tiles below this carry colour and mark alone
+const SMALLEST = 8;
+const NO_PICTURE = 26; // tiles below this are shapes in their pattern's colour
 
 export function make(tag, className, text = "") {
   const node = document.createElement(tag);
@@ -75,9 +75,12 @@ export function makeWall(wall, pick) {
   function resize() {
     if (!head || !wall.clientWidth) return;
     const across = Math.max(...head.layers.map((info) => info.heads)) + 1;
-    const size = Math.floor(Math.min((wall.clientWidth - LABEL) / across - GAP, TALLEST / head.layers.length - GAP, LARGEST));
-    root.style.setProperty("--tile", `${Math.max(SMALLEST, size)}px`);
-    root.classList.toggle("lk-tight", size < NO_PICTURE);
+    const room = Math.min((wall.clientWidth - LABEL) / across, TALLEST / head.layers.length);
+    const tight = room - GAPS[0] < NO_PICTURE;
+    const gap = GAPS[Number(tight)];
+    root.style.setProperty("--tile", `${Math.min(LARGEST, Math.max(SMALLEST, Math.floor(room - gap)))}px`);
+    root.style.setProperty("--gap", `${gap}px`);
+    root.classList.toggle("lk-tight", tight);
   }
 
   function draw(state, mapOf, colours) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -303,6 +304,25 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Browser, hub: str)
             if path:
                 drawn(page)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_pyramid_of_windows_fits_on_the_wall(room: tuple[Page, Notes]) -> None:
+    page, _ = room
+    choose_untrained(page, "timm/swin_tiny_patch4_window7_224")
+    page.wait_for_function(f"{VIEW}?.root.querySelectorAll('.lk-tile').length > 138", timeout=PATIENCE_MS)
+    assert page.evaluate(
+        """() => {
+            const edge = document.querySelector('#attention .lk-wall').getBoundingClientRect().right
+            return [...document.querySelectorAll('.lk-tile')].every(tile => tile.getBoundingClientRect().right <= edge)
+        }"""
+    )
+    page.evaluate(f"{VIEW}.choose({{ layer: 0, head: -1, query: 0 }})")
+    settle(page)
+    said = page.locator("#attention .lk-said")
+    expect(said).to_contain_text("query row 0, column 0 · layer 0")
+    best = re.search(r"looks most at row (\d+), column (\d+)", said.inner_text())
+    assert best is not None
+    assert max(map(int, best.groups())) < 7  # it looks no further than its window
 
 
 def test_the_redraw_keeps_up_with_the_hand(room: tuple[Page, Notes]) -> None:
