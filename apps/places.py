@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from urllib.parse import urlencode
 
-MEAN = -1
+from labkit.widgets.figures import MEAN
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from labkit.models.backbones.resnet import ResNet
 from labkit.session import look
 from labkit.training import cards
 from labkit.training.recipes import RECIPES, Recipe, Stage
+from labkit.widgets.figures import shares_of
 
 RANDOM = ("probe", "attention", "--model", "lab/vit", "--weights", "none")
 Said = Callable[..., tuple[int, str, str]]
@@ -235,14 +236,12 @@ def test_what_is_not_defined_is_null_and_empty() -> None:
 
 def test_the_shares_of_a_query_are_its_row_on_the_grid() -> None:
     attention = look("lab/vit", "chelsea", weights=None).maps[1]
-    shares = _figures.shares_of(attention, 19)
+    shares = shares_of(attention, 19)
     assert shares.shape == (4, *attention.grid)
     row = attention.dense()[0, :, 1 + 19, 1:]  # one class token first
     np.testing.assert_allclose(shares.reshape(4, -1), row.numpy(), atol=1e-7)
-    np.testing.assert_allclose(
-        _figures.shares_of(attention, -1).reshape(4, -1), attention.dense()[0, :, 0, 1:], atol=1e-7
-    )
-    assert np.isnan(_figures.shares_of(attention, 10_000)).all()
+    np.testing.assert_allclose(shares_of(attention, -1).reshape(4, -1), attention.dense()[0, :, 0, 1:], atol=1e-7)
+    assert np.isnan(shares_of(attention, 10_000)).all()
 
 
 # Files: whole or not at all

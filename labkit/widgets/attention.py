@@ -14,15 +14,13 @@ import anywidget
 import traitlets
 
 from labkit.widgets.bundle import module, styles
+from labkit.widgets.figures import MEAN
 from labkit.widgets.packing import pack, pack_layer
 
 if TYPE_CHECKING:
     import gradio as gr
 
     from labkit.session import Look
-
-MEAN = -1
-"""The head that is the mean of all heads."""
 
 
 class AttentionView(anywidget.AnyWidget):

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from labkit.session import AttentionMap, Look
 
 
+MEAN = -1
+"""As a head: the mean of all heads."""
+
+
 def shares_of(layer: AttentionMap, query: int) -> NDArray[np.float32]:
     """`heads h w`: what one query of the first picture gives to each cell of the key grid; NaN where it cannot look.
 
@@ -32,30 +36,31 @@ def shares_of(layer: AttentionMap, query: int) -> NDArray[np.float32]:
     return shares.reshape(-1, *layer.key_grid)
 
 
-def overview(look: Look, *, layer: int, head: int, query: int) -> Figure:
+def overview(look: Look, *, layer: int, head: int, query: int, title: str | None = None) -> Figure:
     """The photo and where one query looks in every layer; `head` -1 is the mean of the heads."""
     rows = _every_layer(look, layer, query)
     shares = [row[min(head, len(row) - 1)] if head >= 0 else row.mean(axis=0) for row in rows]
-    title = f"{look.model}, {'mean of heads' if head < 0 else f'head {head}'}\n{query_name(look, layer, query)}"
+    if title is None:
+        title = f"{look.model}, {'mean of heads' if head < 0 else f'head {head}'}\n{query_name(look, layer, query)}"
     return draw.overview(_pixels(look), shares, query=query, grids=_grids(look), layer=layer, title=title)
 
 
-def attention_grid(look: Look, *, layer: int, query: int) -> Figure:
+def attention_grid(look: Look, *, layer: int, query: int, title: str | None = None) -> Figure:
     """Where one query looks in every layer and head."""
-    title = f"{look.model} · {query_name(look, layer, query)}"
+    title = f"{look.model} · {query_name(look, layer, query)}" if title is None else title
     rows, nmi = _every_layer(look, layer, query), _measure(look, "nmi")
     settings = {"query": query, "grids": _grids(look), "layer": layer, "bands": _bands(look), "title": title}
     return draw.attention_grid(_pixels(look), rows, nmi=nmi, **settings)
 
 
-def pattern_strip(look: Look) -> Figure:
+def pattern_strip(look: Look, *, title: str | None = None) -> Figure:
     """The pattern of every layer and head."""
-    return draw.pattern_strip(_measure(look, "nmi"), bands=_bands(look), title=look.model)
+    return draw.pattern_strip(_measure(look, "nmi"), bands=_bands(look), title=title or look.model)
 
 
-def by_depth(look: Look) -> Figure:
+def by_depth(look: Look, *, title: str | None = None) -> Figure:
     """NMI, distance and entropy of every head, by layer."""
-    return draw.by_depth(*_measures(look), **_depths(look), title=look.model)
+    return draw.by_depth(*_measures(look), **_depths(look), title=title or look.model)
 
 
 def by_depth_to_touch(look: Look) -> go.Figure:
