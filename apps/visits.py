@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import html
-import io
 import json
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +14,7 @@ from apps.places import Place
 from labkit import pretrained
 from labkit.data.images import photo_names
 from labkit.probes.attention import Bands
-from labkit.session import Look, look
+from labkit.session import Look, as_csv, look
 from labkit.widgets import figures
 from labkit.widgets.attention import opening
 
@@ -78,12 +76,7 @@ def model_names() -> list[str]:
 
 def numbers_csv(seen: Seen) -> str:
     """One row a layer and head: layer, head, nmi, distance (patches), entropy (nats), pattern."""
-    rows = _rows(seen)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return as_csv(_rows(seen))
 
 
 def numbers_json(seen: Seen) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +22,7 @@ from labkit.probes.attention import AttentionMap, Bands, HeadMeasures, attend, m
 
 MOST_MODELS = 4
 DEFAULT_BANDS = Bands()
+COLUMNS = ("layer", "head", "nmi", "distance", "entropy", "pattern")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,15 @@ class Look:
             for layer, measures in enumerate(self.measures)
             for head in range(measures.nmi.shape[1])
         ]
+
+
+def as_csv(rows: Sequence[dict[str, object]]) -> str:
+    """Rows of `Look.rows()` as comma-separated text with a header; what is not defined is empty."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
 
 
 def look(

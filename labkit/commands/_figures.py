@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,16 +11,12 @@ from labkit.commands._output import as_json
 if TYPE_CHECKING:
     from labkit.session import Look
 
-COLUMNS = ("layer", "head", "nmi", "distance", "entropy", "pattern")
-
 
 def numbers(rows: Sequence[dict[str, Any]]) -> dict[str, bytes]:
     """`attention.json` and `attention.csv`: one row a layer and head; what is not defined is null, or empty."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return {"attention.json": (as_json(rows) + "\n").encode(), "attention.csv": text.getvalue().encode()}
+    from labkit.session import as_csv
+
+    return {"attention.json": (as_json(rows) + "\n").encode(), "attention.csv": as_csv(rows).encode()}
 
 
 def figures(look: Look, *, title: str, head: int | None = None) -> dict[str, bytes]:

@@ -38,11 +38,10 @@ def reading(model: nn.Module, axes: str) -> Iterator[dict[str, Tensor]]:
     refuse_wrapped(model)
     found: dict[str, Tensor] = {}
     with Watch(model, leaves=axes != "b heads q k") as watch:
-        taps = watch.taps(axes)
         if axes == "b heads q k":
             with attention_of(watch, lambda name, attn: keep(found, name, attn)):
                 yield found
-        elif taps:
+        elif taps := watch.taps(axes):
             for name, tap in taps.items():
                 watch.on(tap, after=lambda value, _, name=name: keep(found, name, value))
             yield found
