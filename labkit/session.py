@@ -22,7 +22,6 @@ from labkit.probes.attention import AttentionMap, Bands, HeadMeasures, attend, m
 
 MOST_MODELS = 4
 DEFAULT_BANDS = Bands()
-COLUMNS = ("layer", "head", "nmi", "distance", "entropy", "pattern")
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,9 @@ class Look:
 
 
 def as_csv(rows: Sequence[dict[str, object]]) -> str:
-    """Rows of `Look.rows()` as comma-separated text with a header; what is not defined is empty."""
+    """Rows that share their keys, as comma-separated text with a header; what is not defined is empty."""
     text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
     return text.getvalue()

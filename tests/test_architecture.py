@@ -23,7 +23,7 @@ RINGS: dict[str, set[str]] = {
     "pretrained": {"models", "training", "data"},
     "session": {"pretrained", "probes", "data", "taps"},
     "widgets": {"session", "viz"},
-    "bench": {"probes"},
+    "bench": {"probes", "taps"},
 }
 ANYTHING = {"cli", "commands"}
 # Inside models, from the bottom up: a floor may use the floors below it.

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import difflib
 from dataclasses import asdict
+from typing import Any
 
 import click
 
+from labkit.commands._output import BadInput, as_json, console, note
+
 
 @click.command()
+@click.argument("names", nargs=-1, metavar="[INSTRUMENT]...")
 @click.option("--pairs", default=9, show_default=True, type=click.IntRange(1, 1000), help="How often each is timed.")
 @click.option("--device", default=None, help="cpu or cuda; by default CUDA where there is one.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Torch's threads on a CPU.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON list, and nothing else, on stdout.")
-def bench(pairs: int, device: str | None, threads: int, as_json: bool) -> None:
-    """Time each instrument against the plain forward pass it stands on.
+@click.option("--json", "machine", is_flag=True, help="Print one JSON list, and nothing else, on stdout.")
+def bench(names: tuple[str, ...], pairs: int, device: str | None, threads: int, machine: bool) -> None:
+    """Time each INSTRUMENT (all of them by default) against the plain computation it stands on.
 
     Floor, ours and the peer take turns in one process; the numbers that count are the ratios (CPU time on a CPU,
     event time on a GPU), because seconds differ from machine to machine.
@@ -22,21 +26,33 @@ def bench(pairs: int, device: str | None, threads: int, as_json: bool) -> None:
     import torch
 
     from labkit import bench as benches
+    from labkit.commands._device import checked
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    there = benches.suites()
+    for name in names:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=1, cutoff=0.5) or there
+            raise BadInput(f"there is no bench of {name!r}; did you mean {' or '.join(near)}?")
+    device = checked(device)
     torch.set_num_threads(threads)
-    lines = [benches.run(case, pairs=pairs, device=device) for case in benches.attention_cases(device)]
-    if as_json:
-        click.echo(json.dumps([asdict(line) for line in lines], indent=2))
-        return
+    lines = []
+    for suite in names or there:
+        for case in benches.cases(suite, device):
+            note(f"timing {suite}: {case.name}")
+            lines.append(benches.run(case, pairs=pairs, device=device))
+    if machine:
+        click.echo(as_json([asdict(line) for line in lines]))
+    else:
+        _table(lines, device)
 
-    from rich.console import Console
+
+def _table(lines: list[Any], device: str) -> None:
     from rich.table import Table
 
     table = Table("instrument", "floor ms", "ours ms", "ratio", "goal", "peer", "peer ratio", title=f"on {device}")
     for line in lines:
         colour = "green" if line.ratio <= line.goal else "red"
-        ratio = f"[{colour}]{line.ratio:.2f}[/]"
         times = (f"{1000 * line.floor_s:.1f}", f"{1000 * line.ours_s:.1f}")
-        table.add_row(line.name, *times, ratio, f"≤ {line.goal:.2f}", line.peer, f"{line.peer_ratio:.2f}")
-    Console().print(table)
+        peer = (line.peer or "–", f"{line.peer_ratio:.2f}" if line.peer_ratio else "–")
+        table.add_row(line.name, *times, f"[{colour}]{line.ratio:.2f}[/]", f"≤ {line.goal:.2f}", *peer)
+    console().print(table)

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from labkit.probes.inputs import check_call
 from labkit.taps import PADDING, evaluating, layouts, reading
 
 Pattern = Literal["local", "hybrid", "global"]
@@ -119,14 +120,14 @@ class HeadMeasures:
 def attention_maps(model: nn.Module, images: Float[Tensor, "b 3 height width"]) -> tuple[AttentionMap, ...]:
     """The attention of every layer, in forward order, in eval mode and without a graph.
 
-    Raises ValueError for images that no model can take, and labkit.taps.Unreadable when the model shows no attention.
+    Raises Refused for images that the model cannot take, and labkit.taps.Unreadable when the model shows no attention.
     """
     return attend(model, images)[1]
 
 
 def attend(model: nn.Module, images: Float[Tensor, "b 3 height width"]) -> tuple[Tensor, tuple[AttentionMap, ...]]:
     """What the model returns for the images, and its attention maps, from one forward pass; see `attention_maps`."""
-    check_images(images)
+    check_call(model, images)
     places = layouts(model, tuple(images.shape[-2:]))
     with torch.no_grad(), evaluating(model), reading(model, "b heads q k") as found:
         output = model(images)
@@ -185,18 +186,6 @@ def distances(attention: AttentionMap) -> Float[Tensor, "windows q k"]:
     asked = _centres(attention.keys, attention.key_grid, (rows, columns)).to(device)
     both = (attention.queries >= 0)[:, :, None] & (attention.keys >= 0)[:, None, :]
     return torch.cdist(asking, asked, compute_mode="donot_use_mm_for_euclid_dist") * both.to(device)
-
-
-def check_images(images: Tensor) -> None:
-    """Raise ValueError unless `images` is a non-empty, finite, floating `b 3 height width`."""
-    shape = tuple(images.shape)
-    if images.ndim != 4 or shape[1] != 3 or 0 in shape:
-        hint = " Add the batch axis: images[None]." if images.ndim == 3 else ""
-        raise ValueError(f"expected images of shape (batch, 3, height, width) with none of them 0, got {shape}.{hint}")
-    if not images.is_floating_point():
-        raise ValueError(f"expected normalised float images, got {images.dtype}: apply the model's transform first.")
-    if not torch.isfinite(images.sum(dtype=torch.float32)):  # one pass; infinities of both signs make a NaN
-        raise ValueError("the images hold NaN or infinity: check the file and the transform.")
 
 
 def _marginal(mass: Tensor, keys: Tensor, key_grid: tuple[int, int]) -> Float[Tensor, "b heads cells"]:

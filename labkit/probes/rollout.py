@@ -7,17 +7,17 @@ Sources
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labkit.probes.attention import AttentionMap, check_images, placed
+from labkit.probes.attention import AttentionMap, placed
+from labkit.probes.inputs import check_call
+from labkit.probes.targets import Targets, scores
 from labkit.taps import Unreadable, evaluating, layouts, reading
-
-Targets = int | Sequence[int] | Callable[[Tensor], Tensor] | None
 
 
 def rollout(maps: Sequence[AttentionMap], *, residual: float = 0.5) -> Float[Tensor, "b n n"]:
@@ -45,14 +45,14 @@ def gradient_rollout(
     The result is not normalised: its scale is that of the score's gradient. The model may be frozen and the call may
     stand inside `inference_mode`; no `.grad` is left behind.
     """
-    check_images(images)
+    check_call(model, images)
     places = layouts(model, tuple(images.shape[-2:]))
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         # A frozen model has no graph of its own: the picture starts one.
         x = images.clone().requires_grad_()
         with reading(model, "b heads q k") as found:
             logits = model(x)
-        score = _score(logits, targets).sum()
+        score = scores(logits, targets).sum()
         gradients = torch.autograd.grad(score, list(found.values()), allow_unused=True)
     weighted = {
         name: torch.zeros_like(attn) if gradient is None else (gradient * attn).clamp_min(0).detach()
@@ -76,15 +76,3 @@ def _square(maps: Sequence[AttentionMap]) -> list[AttentionMap]:
             "changing grids. Look at its layers one by one, or choose a plain vision transformer."
         )
     return square
-
-
-def _score(logits: Float[Tensor, "b classes"], targets: Targets) -> Float[Tensor, "b"]:
-    if callable(targets):
-        return targets(logits)
-    if targets is None:
-        return logits.max(dim=1).values
-    b, classes = logits.shape
-    chosen = torch.as_tensor(targets, device=logits.device).expand(b)
-    if (chosen < 0).any() or (chosen >= classes).any():
-        raise ValueError(f"targets={targets!r}: expected classes in 0..{classes - 1}, one for all images or one each.")
-    return logits.gather(1, chosen[:, None])[:, 0]

@@ -4,12 +4,37 @@
         model(images)
     found["blocks.3.attn"]         # attention after the softmax
 
-A probe asks for axes, never for module names; `layouts(model, size)` says where on the picture the tokens lie.
+A probe asks for axes, never for module names: `layouts(model, size)` says where on the picture attention lies, `sites`
+and `blocks` where maps and tokens do. `holding`, `replacing`, `skipping`, `calls` and `Tail` act on one pass.
 """
 
-from labkit.taps.errors import Unreadable
+from labkit.taps.errors import Unreadable, refuse_wrapped
 from labkit.taps.layout import PADDING, Layout, layouts
+from labkit.taps.passes import Call, calls, holding, replacing, skipping
 from labkit.taps.reading import evaluating, reading
+from labkit.taps.sites import Form, Site, blocks, site_of, sites
+from labkit.taps.tail import Tail
 from labkit.taps.tap import AXES, Tap
 
-__all__ = ["AXES", "PADDING", "Layout", "Tap", "Unreadable", "evaluating", "layouts", "reading"]
+__all__ = [
+    "AXES",
+    "PADDING",
+    "Call",
+    "Form",
+    "Layout",
+    "Site",
+    "Tail",
+    "Tap",
+    "Unreadable",
+    "blocks",
+    "calls",
+    "evaluating",
+    "holding",
+    "layouts",
+    "reading",
+    "refuse_wrapped",
+    "replacing",
+    "site_of",
+    "sites",
+    "skipping",
+]

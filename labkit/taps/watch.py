@@ -46,14 +46,27 @@ class Watch:
     def __exit__(self, *error: object) -> None:
         self._hooks.close()
 
-    def on(self, part: nn.Module, *, after: Callable[[Any, list[tuple[int, int]]], None]) -> None:
-        """Call `after(output, sides so far)` whenever `part` has run in this thread."""
+    def on(
+        self,
+        part: nn.Module,
+        *,
+        after: Callable[[Any, list[tuple[int, int]]], None] | None = None,
+        before: Callable[[Tensor | None, list[tuple[int, int]]], None] | None = None,
+    ) -> None:
+        """Call `before(first tensor given, sides so far)` and `after(output, sides so far)` when `part` runs here."""
 
-        def hook(_module: nn.Module, _args: tuple, output: Any) -> None:
+        def entering(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+            if threading.get_ident() == self._thread:
+                before(_first_tensor(args, kwargs), list(self.sides))
+
+        def leaving(_module: nn.Module, _args: tuple, output: Any) -> None:
             if threading.get_ident() == self._thread:
                 after(output, list(self.sides))
 
-        self._hooks.callback(part.register_forward_hook(hook).remove)
+        if before:
+            self._hooks.callback(part.register_forward_pre_hook(entering, with_kwargs=True).remove)
+        if after:
+            self._hooks.callback(part.register_forward_hook(leaving).remove)
 
     def on_every(self, after: Callable[[Any], None]) -> None:
         """Call `after(output)` whenever any module has run in this thread."""
@@ -90,7 +103,7 @@ class Watch:
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
             if threading.get_ident() != self._thread:
                 return
-            first = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+            first = _first_tensor(args, kwargs)
             shape = tuple(first.shape) if first is not None else ()
             if not self._stack:
                 self.sides.clear()
@@ -111,3 +124,7 @@ class Watch:
                         self.sides.insert(0, side)
 
         return hook
+
+
+def _first_tensor(args: tuple, kwargs: dict) -> Tensor | None:
+    return next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
