@@ -18,7 +18,7 @@ from PIL import Image
 
 from labkit import cli
 from labkit.cli import run
-from labkit.commands import _figures, _output, data, doctor, train
+from labkit.commands import _output, _seeing, data, doctor, train
 from labkit.data.tiny_imagenet import TinyImages
 from labkit.models.backbones.resnet import ResNet
 from labkit.session import look
@@ -227,7 +227,7 @@ def test_out_writes_numbers_and_figures(say: Said, tmp_path: Path) -> None:
 
 def test_what_is_not_defined_is_null_and_empty() -> None:
     row = {"layer": 0, "head": 0, "nmi": None, "distance": None, "entropy": None, "pattern": None}
-    files = _figures.numbers([row])
+    files = _seeing.numbers("attention", [row])
     assert json.loads(files["attention.json"]) == [row]
     assert files["attention.csv"].decode().splitlines()[1] == "0,0,,,,"
     with pytest.raises(ValueError, match="not JSON compliant"):

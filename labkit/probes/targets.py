@@ -14,7 +14,7 @@ Targets = int | Sequence[int] | Tensor | Callable[[Tensor], Tensor] | None
 """A class for all images, one for each, a function of the model's output that gives `b` scores, or None: the argmax."""
 
 
-def classes(logits: Tensor, targets: Targets) -> Int64[Tensor, "b"]:
+def classes(logits: object, targets: Targets) -> Int64[Tensor, "b"]:
     """The class asked for, one an image, on the logits' device. Raises Refused out of range, or for a function."""
     check_logits(logits)
     b, count = logits.shape
@@ -32,7 +32,7 @@ def classes(logits: Tensor, targets: Targets) -> Int64[Tensor, "b"]:
     return asked.long().expand(b)
 
 
-def scores(logits: Tensor, targets: Targets) -> Float[Tensor, "b"]:
+def scores(logits: object, targets: Targets) -> Float[Tensor, "b"]:
     """The number to explain, one an image; in the graph where `logits` is. Raises Refused when it cannot be had."""
     if callable(targets):
         found = targets(logits)
@@ -42,7 +42,8 @@ def scores(logits: Tensor, targets: Targets) -> Float[Tensor, "b"]:
                 f"the target function gave {shape}: expected a tensor with one score an image, shape (batch,)."
             )
         return found
-    return logits.gather(1, classes(logits, targets)[:, None])[:, 0]
+    chosen = classes(logits, targets)
+    return logits.gather(1, chosen[:, None])[:, 0]
 
 
 def check_logits(logits: object) -> None:

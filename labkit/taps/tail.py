@@ -64,7 +64,8 @@ class Tail:
         """
         if len(value) != len(rows):
             raise ValueError(f"Tail: {len(value)} values need as many rows, got {len(rows)}.")
-        given = value if self._rest_of_tuple is None else (value, *self._rest_of_tuple)
+        onward = value.clone()  # the model may work in place on it
+        given = onward if self._rest_of_tuple is None else (onward, *self._rest_of_tuple)
         images = self._repeated(self.images, rows)
         with evaluating(self.model), ExitStack() as stack:
             if self.whole:
@@ -86,7 +87,7 @@ class Tail:
         with torch.inference_mode(False), torch.no_grad():
             try:
                 again = self(self.value[rows], rows)
-            except (RuntimeError, IndexError, TypeError, ValueError):
+            except Exception:  # whatever the model says, it does not run from memory
                 return False
         if not isinstance(again, Tensor) or again.shape[1:] != self.output.shape[1:]:
             return False

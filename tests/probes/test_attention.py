@@ -168,22 +168,3 @@ def test_windowed_models_keep_the_pictures_of_a_batch_apart():
     both, second = attention_maps(model, images), attention_maps(model, images[1:])
     assert both[1].weights.shape == (2, 4, 2, 49, 49)
     torch.testing.assert_close(both[1].weights[1], second[1].weights[0], atol=1e-6, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (torch.zeros(3, 8, 8), r"got \(3, 8, 8\)\. Add the batch axis"),
-        (torch.zeros(0, 3, 8, 8), r"none of them 0, got \(0, 3, 8, 8\)"),
-        (torch.zeros(1, 4, 8, 8), r"expected images of shape \(batch, 3, height, width\)"),
-        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "apply the model's transform first"),
-        (torch.full((1, 3, 8, 8), torch.nan), "hold NaN or infinity"),
-    ],
-)
-def test_bad_images_are_explained(images, message):
-    # The sentence is for people who run without type checks: call the function under the checker's wrapping.
-    from labkit.probes import attention
-
-    check = getattr(attention.check_images, "__wrapped__", attention.check_images)
-    with pytest.raises(ValueError, match=message):
-        check(images)
