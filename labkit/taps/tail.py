@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ class Tail:
         tail = Tail(model, "layer4", images)             # one pass through the whole model
         logits = tail(tail.value[rows] * mask, rows)     # only what lies behind layer4; `rows` says whose image it is
 
-    value    the layer's output for the images, in its own axes, detached
+    value    the layer's output for the images, in its own axes, detached; of a layer that runs twice, the last one
     output   what the model returned for the images
     whole    True when the tail could not be told apart and the whole model runs each time: right, but slow
 
@@ -69,7 +70,9 @@ class Tail:
         images = self._repeated(self.images, rows)
         with evaluating(self.model), ExitStack() as stack:
             if self.whole:
-                stack.enter_context(replacing(self.model, {self.name: lambda _: given}))
+                turns = count()
+                only_last = {self.name: lambda own: given if next(turns) == self._turn else own}
+                stack.enter_context(replacing(self.model, only_last))
             else:
                 stack.enter_context(self._answering(given, rows))
             return self.model(images)

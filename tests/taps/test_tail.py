@@ -71,6 +71,18 @@ def test_the_tail_is_the_whole_with_one_value_replaced(kind, count):
     assert traces(model) == []
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_of_a_layer_that_runs_twice_the_last_run_counts(whole):
+    model, images = Shared().eval().requires_grad_(False), torch.randn(2, 3, 5, 6)
+    tail = Tail(model, "relu", images)
+    tail.whole = whole
+    rows, value = torch.tensor([1, 0, 1]), torch.randn(3, 3, 5, 6)
+    by_hand = model.head((value + images[rows]).mean((2, 3)))
+    torch.testing.assert_close(tail(value, rows), by_hand)
+    torch.testing.assert_close(tail.output, model(images))
+    assert (tail.value >= 0).all()
+
+
 def test_only_what_lies_behind_the_layer_runs():
     model, images = timm.create_model("resnet18").eval(), torch.randn(1, 3, 32, 32)
     tail = Tail(model, "layer4", images)
