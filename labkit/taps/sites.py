@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from labkit.taps.blocks import Blocks
 from labkit.taps.errors import Unreadable, nothing_found, refuse_wrapped
+from labkit.taps.passes import holding
 from labkit.taps.reading import evaluating
 from labkit.taps.shapes import split_tokens
 from labkit.taps.tap import Tap
@@ -102,8 +103,11 @@ def sites(model: nn.Module, size: tuple[int, int]) -> dict[str, Site]:
 
 
 def blocks(model: nn.Module, size: tuple[int, int]) -> list[Site]:
-    """The model's blocks in forward order, each with more than one cell; see `sites`."""
-    return [site for site in sites(model, size).values() if site.block]
+    """The model's blocks in forward order, each with more than one cell; see `sites`. Unreadable when there is none."""
+    found = [site for site in sites(model, size).values() if site.block]
+    if not found:
+        raise nothing_found(model, "b c h w")
+    return found
 
 
 def site_of(model: nn.Module, layer: str | nn.Module, size: tuple[int, int]) -> Site:
@@ -140,14 +144,42 @@ def _dry_run(model: nn.Module, size: tuple[int, int]) -> dict[str, Site]:
             watch.on(part, after=lambda value, sides, n=name, p=part: outputs.setdefault(n, (p, _first(value), sides)))
         model(noise)
     listed = tapped or {name for name, _, _ in found.results()}
-    there = {}
+    there: dict[str, Site] = {}
     for name, (part, value, sides) in outputs.items():
         after = _form(value, sides)
         if after is not None and name and not isinstance(part, Tap):
             there[name] = Site(name, type(part).__name__, after, inputs.get(name), block=name in listed)
     if not there:
         raise nothing_found(model, "b c h w")
+    _check_order(
+        model, noise, next((site for site in there.values() if site.block and site.after.axes == "b n c"), None)
+    )
     return there
+
+
+def _check_order(model: nn.Module, noise: Tensor, site: Site | None) -> None:
+    """Raise Unreadable unless the tokens lie row by row: a change of the upper left corner must show there.
+
+    Tokens carry no sign of their place; some models (Hiera) shuffle them.
+    """
+    if site is None or min(site.after.grid) < 3:
+        return
+    other = noise.clone()
+    height, width = noise.shape[-2:]
+    other[..., : height // 2, : width // 2] *= -1
+    with holding(model, [site.name]) as held:
+        model(noise)
+        before = site.after.to_map(held[site.name])
+        model(other)
+        change = (site.after.to_map(held[site.name]) - before).float().square().mean(dim=1)[0]
+    h, w = site.after.grid
+    inside = change[: h // 2, : w // 2].mean()
+    if not inside > 2 * change[-(h // 2) :, -(w // 2) :].mean():
+        raise Unreadable(
+            f"the tokens after {site.name!r} ({site.kind}) do not lie row by row: a change in one corner of the "
+            "picture shows all over them, and labkit cannot place them on it. Choose another model, or undo the "
+            "shuffle in the model and show the tokens there with labkit.taps.Tap('b n c')."
+        )
 
 
 def _first(value: Any) -> Any:

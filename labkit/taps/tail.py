@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -41,15 +41,15 @@ class Tail:
         around = {model, *(model.get_submodule(name[:at]) for at, sign in enumerate(name) if sign == ".")}
         with torch.inference_mode(False), torch.no_grad(), evaluating(model), _noted(model, around) as events:
             self.output = model(images)
-        runs = [turn for turn, (part, _) in enumerate(events) if part is self._target]
-        if not runs:
+        turns = [turn for turn, (part, _, _) in enumerate(events) if part is self._target]
+        if not turns:
             raise Unreadable(f"layer {name!r} ({type(self._target).__name__}) did not run in this pass.")
-        value = events[runs[-1]][1]
-        self._rest_of_tuple = value[1:] if isinstance(value, tuple) else None
+        _, value, self._run = events[turns[-1]]
+        self._beside = value[1:] if isinstance(value, tuple) else None
         self.value = value[0] if isinstance(value, tuple) else value
-        self._turn = len(runs) - 1
+        self._turn = len(turns) - 1
         self._answers: dict[nn.Module, list[Any]] = defaultdict(list)
-        for part, output in events[: runs[-1]]:
+        for part, output, _ in events[: turns[-1]]:
             self._answers[part].append(output)
         self._verify()
 
@@ -66,12 +66,12 @@ class Tail:
         if len(value) != len(rows):
             raise ValueError(f"Tail: {len(value)} values need as many rows, got {len(rows)}.")
         onward = value.clone()  # the model may work in place on it
-        given = onward if self._rest_of_tuple is None else (onward, *self._rest_of_tuple)
+        given = onward if self._beside is None else (onward, *self._repeated(self._beside, rows))
         images = self._repeated(self.images, rows)
         with evaluating(self.model), ExitStack() as stack:
             if self.whole:
                 turns = count()
-                only_last = {self.name: lambda own: given if next(turns) == self._turn else own}
+                only_last = {self.name: lambda own: given if next(turns) == self._run else own}
                 stack.enter_context(replacing(self.model, only_last))
             else:
                 stack.enter_context(self._answering(given, rows))
@@ -151,11 +151,15 @@ def _copy(value: Any) -> Any:
 
 
 @contextmanager
-def _noted(model: nn.Module, around: set[nn.Module]) -> Iterator[list[tuple[nn.Module, Any]]]:
-    """Collect (module, output) of the modules called by one of `around`, in the order in which they ended."""
+def _noted(model: nn.Module, around: set[nn.Module]) -> Iterator[list[tuple[nn.Module, Any, int]]]:
+    """Collect the runs of the modules called by one of `around`, in the order in which they ended.
+
+    Each is (module, output, run): the module's runs are counted from 0, wherever it was called.
+    """
     thread = threading.get_ident()
     running: list[nn.Module] = []
-    events: list[tuple[nn.Module, Any]] = []
+    events: list[tuple[nn.Module, Any, int]] = []
+    runs: Counter[nn.Module] = Counter()
 
     def before(module: nn.Module, _args: tuple) -> None:
         if threading.get_ident() == thread:
@@ -165,7 +169,8 @@ def _noted(model: nn.Module, around: set[nn.Module]) -> Iterator[list[tuple[nn.M
         if threading.get_ident() == thread:
             running.pop()
             if running and running[-1] in around and module not in around:
-                events.append((module, _copy(output)))
+                events.append((module, _copy(output), runs[module]))
+            runs[module] += 1
 
     with ExitStack() as hooks:
         for part in model.modules():

@@ -130,6 +130,16 @@ def test_a_block_that_changes_the_shape_cannot_be_left_out():
     assert traces(model) == []
 
 
+def test_what_a_block_does_in_place_to_its_input_is_not_handed_on():
+    class Doubling(nn.Module):
+        def forward(self, x):
+            return x.mul_(2)
+
+    x = torch.randn(1, 3, 4, 5)
+    with skipping(model := nn.Sequential(Doubling()), ["0"]):
+        assert torch.equal(model(x.clone()), x)
+
+
 def test_a_call_is_made_again_with_another_input():
     model, x = InPlace(), torch.randn(2, 3, 5, 7)
     call = calls(model, ["second"], x)["second"]

@@ -9,6 +9,7 @@ from torch import nn
 
 from labkit.models.backbones import resnet
 from labkit.models.backbones.vit import ViT
+from labkit.models.layers import ConvStem
 from labkit.taps import Form, Unreadable, blocks, site_of, sites
 
 HIGH, WIDE = 48, 80
@@ -26,7 +27,7 @@ def small_vit() -> ViT:
         ("convnext_atto", {}, "b c h w", (1, 2), 0),
         ("mambaout_femto", {"depths": (1, 1, 1, 1)}, "b h w c", (2, 3), 0),
         ("swin_tiny_patch4_window7_224", {"depths": (1, 1, 1, 1), "img_size": (HIGH, WIDE)}, "b h w c", (2, 3), 0),
-        ("pvt_v2_b0", {}, "b c h w", (2, 3), 0),
+        ("pvt_v2_b0", {}, "b n c", (2, 3), 0),
     ],
 )
 def test_the_last_block_of_every_family_is_placed(name, options, axes, grid, prefix):
@@ -93,6 +94,40 @@ def test_windows_are_not_taken_for_a_picture():
     model = timm.create_model("swin_tiny_patch4_window7_224", depths=(1, 1, 1, 1)).eval()
     assert "layers.0.blocks.0.attn" not in sites(model, (224, 224))  # 64 windows of 49 tokens
     assert "layers.0.blocks.0.mlp" in sites(model, (224, 224))
+
+
+def test_windows_as_large_as_a_map_met_before_are_not_taken_for_it():
+    class Folding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.coarse, self.fine, self.windows = nn.Conv2d(3, 4, 4, 4), nn.Conv2d(3, 4, 2, 2), nn.Linear(4, 4)
+
+        def forward(self, x):
+            coarse, fine = self.coarse(x), self.fine(x)  # 2 x 4 cells, 4 x 8 cells
+            windows = fine.unflatten(2, (2, 2)).unflatten(4, (2, 4)).permute(0, 2, 4, 3, 5, 1).reshape(-1, 8, 4)
+            return self.windows(windows).mean() + coarse.mean()
+
+    assert [*sites(Folding(), (8, 16))] == ["coarse", "fine"]
+
+
+def test_our_stems_are_not_blocks():
+    model = ViT(dim=16, depth=2, heads=2, classes=4, image=32, patch=8, stem=ConvStem(16, patch=8))
+    assert [block.name for block in blocks(model, (24, 40))] == ["blocks.0", "blocks.1"]
+    assert "stem.halve.0" in sites(model, (24, 40))
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "grid"), [("pvt_v2_b0", 8, (7, 7)), ("tiny_vit_5m_224", 12, (7, 7)), ("caformer_s18", 18, (7, 7))]
+)
+def test_stages_that_end_in_a_norm_or_a_reshape_give_way_to_their_blocks(name, count, grid):
+    here = blocks(timm.create_model(name).eval(), (224, 224))
+    assert len(here) == count
+    assert here[-1].after.grid == grid
+
+
+def test_tokens_that_are_shuffled_are_refused():
+    with pytest.raises(Unreadable, match=r"after 'blocks\.0' \(HieraBlock\) do not lie row by row"):
+        sites(timm.create_model("hiera_tiny_224").eval(), (224, 224))
 
 
 def test_wrapped_models_are_refused():

@@ -14,28 +14,42 @@ from labkit.taps import Tail, Unreadable, replacing
 from tests.taps.test_passes import InPlace, traces
 
 
+class Stem(nn.Module):
+    """A part of its own that uses the model's ReLU as well."""
+
+    def __init__(self, relu: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(3, 3, 3, padding=1), relu
+
+    def forward(self, x):
+        return self.relu(self.conv(x))
+
+
 class Shared(nn.Module):
     """One ReLU for every place, a skip from the picture to the end, and the windows of all pictures in one list."""
 
     def __init__(self) -> None:
         super().__init__()
         self.relu = nn.ReLU(inplace=True)
-        self.early, self.late = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.early, self.late = Stem(self.relu), nn.Conv2d(3, 3, 3, padding=1)
         self.windows = nn.Linear(3, 3)
         self.head = nn.Linear(3, 4)
 
     def forward(self, x):
-        y = self.relu(self.early(x))
+        y = self.relu(self.early(x) - 0.1)
         z = self.windows(
             y.flatten(2).transpose(1, 2).reshape(-1, 5, 3)
         )  # windows of five tokens, folded into the batch
-        y = y + z.reshape(len(x), -1, 3).transpose(1, 2).view_as(y)
-        y = self.relu(self.late(y))
-        return self.head((y + x).mean((2, 3)))
+        z = z.reshape(len(x), -1, 3).transpose(1, 2).view_as(y)
+        y = self.relu(self.late(y + z))
+        return self.head((y + x + z).mean((2, 3)))
 
 
 def whole(model: nn.Module, name: str, images: torch.Tensor, value: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad(), replacing(model, {name: lambda _: value.clone()}):
+    def edit(own):
+        return (value.clone(), *own[1:]) if isinstance(own, tuple) else value.clone()
+
+    with torch.no_grad(), replacing(model, {name: edit}):
         return model(images[rows])
 
 
@@ -48,6 +62,7 @@ MODELS = {
     "shared": (Shared, "late", (5, 6)),
     "before the windows": (Shared, "early", (5, 6)),
     "timm": (lambda: timm.create_model("resnet18"), "layer2.1.bn1", (33, 47)),
+    "a tuple": (lambda: timm.create_model("pit_ti_224", num_classes=3), "transformers.1", (224, 224)),
     "swin": (
         lambda: timm.create_model("swin_tiny_patch4_window7_224", depths=(2, 1, 1, 1), img_size=(56, 84)),
         "layers.0.blocks.1.mlp.fc1",
@@ -77,7 +92,9 @@ def test_of_a_layer_that_runs_twice_the_last_run_counts(whole):
     tail = Tail(model, "relu", images)
     tail.whole = whole
     rows, value = torch.tensor([1, 0, 1]), torch.randn(3, 3, 5, 6)
-    by_hand = model.head((value + images[rows]).mean((2, 3)))
+    first = model.relu(model.early(images) - 0.1)
+    windows = model.windows(first.flatten(2).transpose(1, 2)).transpose(1, 2).view_as(first)
+    by_hand = model.head((value + images[rows] + windows[rows]).mean((2, 3)))
     torch.testing.assert_close(tail(value, rows), by_hand)
     torch.testing.assert_close(tail.output, model(images))
     assert (tail.value >= 0).all()
