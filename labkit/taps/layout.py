@@ -132,8 +132,16 @@ def _recognise(
             for grid, source in _as_rows(value, rows.shape[-1], sides):
                 cells = _look_up(codes, _codes(source, direction))
                 if cells is not None:
-                    return grid, cells.view(windows, tokens)
+                    return grid, _prefix_first(cells.view(windows, tokens))
     return None
+
+
+def _prefix_first(cells: Tensor) -> Tensor:
+    """Zeros in front of all cells are prefix tokens, still untrained; padding would lie behind the rows."""
+    known = (cells[0] >= 0).nonzero()
+    front = int(known[0]) if len(cells) == 1 and len(known) else 0
+    in_order = front and torch.equal(cells[0, front:], torch.arange(cells.shape[1] - front))
+    return torch.cat([-1 - torch.arange(front), cells[0, front:]])[None] if in_order else cells
 
 
 def _as_rows(value: Tensor, channels: int, sides: list[tuple[int, int]]) -> list[tuple[tuple[int, int], Tensor]]:
