@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from labkit.taps.multi_head import multi_head
+
 SOFTMAXES = {F.softmax, torch.softmax, Tensor.softmax}
 
 
@@ -58,21 +60,28 @@ class ExplicitAttention(TorchFunctionMode):
             attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
         if attn_mask is not None:
             logits = logits.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else logits + attn_mask
-        attn = logits.softmax(dim=-1)
-        self.found(attn)
-        if dropout_p:
-            attn = F.dropout(attn, dropout_p)
-        return attn @ value
+        return self._mix(logits.softmax(dim=-1), value, dropout_p)[0]
 
     def _attend_multi_head(self, args, kwargs) -> tuple[Tensor, Tensor | None]:
-        # nn.MultiheadAttention has its own path: ask that call for one map a head, and give back what was asked for.
+        def attend(query, key, value, mask, dropout):
+            logits = query / math.sqrt(query.shape[-1]) @ key.transpose(-2, -1)
+            return self._mix((logits if mask is None else logits + mask).softmax(dim=-1), value, dropout)
+
+        answer = multi_head(args, kwargs, attend)
+        if answer is not None:
+            return answer
+        # A rare kind of call: ask it for one map a head, and give back what was asked for.
         out, attn = F.multi_head_attention_forward(
             *args, **kwargs | {"need_weights": True, "average_attn_weights": False}
         )
         self.found(attn)
         if not kwargs.get("need_weights", True):
             return out, None
-        return out, attn.mean(dim=1) if kwargs.get("average_attn_weights", True) else attn
+        return out, attn.mean(dim=-3) if kwargs.get("average_attn_weights", True) else attn
+
+    def _mix(self, attn: Tensor, value: Tensor, dropout_p: float) -> tuple[Tensor, Tensor]:
+        self.found(attn)
+        return (F.dropout(attn, dropout_p) if dropout_p else attn) @ value, attn
 
 
 def _dim(args, kwargs) -> int | None:
