@@ -9,8 +9,7 @@ from torch import nn
 
 from labkit.models.backbones import resnet
 from labkit.models.backbones.vit import ViT
-from labkit.models.layers import ConvStem
-from labkit.taps import Form, Unreadable, blocks, site_of, sites
+from labkit.taps import Form, Tap, Unreadable, blocks, site_of, sites
 
 HIGH, WIDE = 48, 80
 
@@ -110,10 +109,26 @@ def test_windows_as_large_as_a_map_met_before_are_not_taken_for_it():
     assert [*sites(Folding(), (8, 16))] == ["coarse", "fine"]
 
 
-def test_our_stems_are_not_blocks():
-    model = ViT(dim=16, depth=2, heads=2, classes=4, image=32, patch=8, stem=ConvStem(16, patch=8))
-    assert [block.name for block in blocks(model, (24, 40))] == ["blocks.0", "blocks.1"]
-    assert "stem.halve.0" in sites(model, (24, 40))
+def test_where_a_model_shows_its_blocks_nothing_else_counts():
+    class Shown(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.proj, self.map = nn.Conv2d(3, 4, 3, stride=2), Tap("b c h w")
+
+        def forward(self, x):
+            return self.map(self.proj(x))
+
+    class Conv(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            return self.norm(self.conv(x))
+
+    model = nn.Sequential(Shown(), nn.Sequential(Conv(), Conv()))
+    assert [block.name for block in blocks(model, (9, 15))] == ["0"]
+    assert "1.1" in sites(model, (9, 15))
 
 
 @pytest.mark.parametrize(("name", "count", "grid"), [("pvt_v2_b0", 8, (7, 7)), ("tiny_vit_5m_224", 12, (7, 7))])

@@ -36,13 +36,13 @@ class Shared(nn.Module):
         self.head = nn.Linear(3, 4)
 
     def forward(self, x):
-        y = self.relu(self.early(x) - 0.1)
+        y = first = self.relu(self.early(x) - 0.1)
         z = self.windows(
             y.flatten(2).transpose(1, 2).reshape(-1, 5, 3)
         )  # windows of five tokens, folded into the batch
         z = z.reshape(len(x), -1, 3).transpose(1, 2).view_as(y)
         y = self.relu(self.late(y + z))
-        return self.head((y + x + z).mean((2, 3)))
+        return self.head((y + x + z + first).mean((2, 3)))
 
 
 def whole(model: nn.Module, name: str, images: torch.Tensor, value: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -94,7 +94,7 @@ def test_of_a_layer_that_runs_twice_the_last_run_counts(whole):
     rows, value = torch.tensor([1, 0, 1]), torch.randn(3, 3, 5, 6)
     first = model.relu(model.early(images) - 0.1)
     windows = model.windows(first.flatten(2).transpose(1, 2)).transpose(1, 2).view_as(first)
-    by_hand = model.head((value + images[rows] + windows[rows]).mean((2, 3)))
+    by_hand = model.head((value + (images + windows + first)[rows]).mean((2, 3)))
     torch.testing.assert_close(tail(value, rows), by_hand)
     torch.testing.assert_close(tail.output, model(images))
     assert (tail.value >= 0).all()
