@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 @click.option("--head", type=int, help="Only this head, from 0.")
 def attention(view: View, *, layer: int | None, head: int | None) -> Answer:
     """Who looks at whom: distance (patches), entropy (nats), NMI and pattern of every head."""
-    from labkit.session import look
-
     view.one()
-    found = look(view.name, view.pictures[0], weights=view.weights, device=view.device)
+    found = _look(view)
     rows = found.rows()
     _check("layer", layer, [row["layer"] for row in rows], view.name)
     rows = [row for row in rows if layer in (None, row["layer"])]
@@ -34,6 +32,17 @@ def attention(view: View, *, layer: int | None, head: int | None) -> Answer:
     return Answer(
         rows, partial(_figures, found, view.title, head), words=_sees(found, view), table=partial(_table, found, rows)
     )
+
+
+def _look(view: View) -> Look:
+    from labkit.session import look
+    from labkit.taps import Unreadable
+
+    try:
+        return look(view.name, view.pictures[0], weights=view.weights, device=view.device)
+    except Unreadable as error:
+        hint = f"`labkit probe mixing --model {view.name}` gives distance, entropy and NMI for any model."
+        raise BadInput(f"{error} {hint}") from error
 
 
 def _sees(found: Look, view: View) -> str:
