@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from labkit.probes.cam_channels import ablation_weights, score_weights
 from labkit.probes.cam_layers import Seen, last_map, look, look_at
-from labkit.probes.cam_methods import OF_GRADIENTS, eigencam, weighted
+from labkit.probes.cam_methods import OF_GRADIENTS, cancels, eigencam, weighted
 from labkit.probes.inputs import Refused, check_call
 from labkit.probes.saliency import Saliency
 from labkit.probes.targets import Targets, scores
-from labkit.taps import Tail, site_of
+from labkit.taps import Site, Tail, site_of, sites
 
 METHODS = ("cam", *OF_GRADIENTS, "eigencam", "scorecam", "ablationcam")
 
@@ -81,9 +81,13 @@ def cams(
 
 
 def _map(name: str, seen: Seen, model: nn.Module, images: Tensor, targets: Targets, chunk: int) -> Saliency:
-    asked = None
+    asked, note = None, seen.note
     if name in OF_GRADIENTS:
         raw, asked = OF_GRADIENTS[name](seen.activations, seen.gradients), seen.classes
+        if name == "hirescam" and cancels(seen.activations, seen.gradients):
+            # What is left is rounding, and a display map would blow it up to a picture.
+            raw = torch.zeros_like(raw)
+            note = " ".join(filter(None, [note, _normed(model, images, seen.site)]))
     elif name == "eigencam":
         raw = eigencam(seen.activations)
     elif name == "scorecam":
@@ -92,7 +96,16 @@ def _map(name: str, seen: Seen, model: nn.Module, images: Tensor, targets: Targe
     else:
         weights, asked = ablation_weights(model, images, seen.site, targets=targets, chunk=chunk)
         raw = weighted(seen.activations, weights)
-    return Saliency(raw, name, asked, seen.site.name, seen.note)
+    return Saliency(raw, name, asked, seen.site.name, note)
+
+
+def _normed(model: nn.Module, images: Tensor, site: Site) -> str:
+    there = list(sites(model, (images.shape[-2], images.shape[-1])).values())
+    norm = next((other.name for other in there[there.index(site) + 1 :] if "norm" in other.kind.lower()), "behind it")
+    return (
+        f"At {site.name} HiResCAM is zero in every cell: what follows reads each cell through a norm, which does not "
+        f"see its length. Name that norm ({norm}) as the layer."
+    )
 
 
 def _linear(model: nn.Module, images: Tensor, targets: Targets, layer: str | nn.Module | None) -> Saliency:

@@ -160,7 +160,7 @@ def _dry_run(model: nn.Module, size: tuple[int, int]) -> Reach:
         if not reached:
             raise Refused(
                 f"no gradient comes from the output of this {type(model).__name__} to its blocks ({there[0].name} to "
-                f"{there[-1].name}): name another layer, or use a method without gradients (eigencam)."
+                f"{there[-1].name}); is its head still all zeros? eigencam needs no gradient, with a layer named."
             )
         last, form = there[-1].name, there[-1].after
         read = torch.zeros(1, form.prefix + form.grid[0] * form.grid[1], 1)

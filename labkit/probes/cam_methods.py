@@ -69,6 +69,16 @@ def hirescam(activations: Maps, gradients: Maps) -> Map:
     return (wide(gradients) * wide(activations)).sum(dim=1)
 
 
+def cancels(activations: Maps, gradients: Maps) -> bool:
+    """Whether the products of `hirescam` cancel in every cell down to rounding, so that its map is zero in truth.
+
+    So they do where only a normalisation of each cell follows (the last blocks of Swin and of class-token
+    transformers): its gradient is at right angles to what it normalises.
+    """
+    products = wide(gradients) * wide(activations)
+    return bool((products.sum(dim=1).abs() <= 1e-3 * products.abs().sum(dim=1)).all())
+
+
 def eigencam(activations: Maps) -> Map:
     """L = O v with O the `(h w) c` activations and v their first right singular vector; in units of the activation.
 
