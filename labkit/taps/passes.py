@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.taps.errors import refuse_wrapped
+from labkit.taps.errors import Unreadable, refuse_wrapped
 from labkit.taps.reading import evaluating
 
 
@@ -58,14 +58,14 @@ def replacing(model: nn.Module, edits: dict[str, Callable[[Any], Any]]) -> Itera
 def skipping(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
     """While this is on, each named module hands on what it was given: a lesion. For this thread, in eval mode.
 
-    Raises ValueError in the pass where a module changes the shape, so that it cannot be left out.
+    Raises Unreadable in the pass where a module changes the shape, so that it cannot be left out.
     """
     entered: dict[str, Tensor] = {}
 
     def skip(name: str, value: Any) -> Any:
         given, first = entered[name], value[0] if isinstance(value, tuple) else value
         if given.shape != first.shape:
-            raise ValueError(
+            raise Unreadable(
                 f"{name} cannot be left out: it turns {tuple(given.shape)} into {tuple(first.shape)}. "
                 "Choose a block that keeps the shape."
             )
