@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labkit.probes.cam_channels import ablation_weights, score_weights
-from labkit.probes.cam_layers import Seen, last_map, look, look_at
+from labkit.probes.cam_channels import ablationcam, scorecam
+from labkit.probes.cam_layers import Seen, last_map, look, look_at, where
 from labkit.probes.cam_methods import OF_GRADIENTS, cancels, eigencam, weighted
 from labkit.probes.inputs import Refused, check_call
 from labkit.probes.saliency import Saliency
@@ -68,35 +68,31 @@ def cams(
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not methods:
         raise Refused(f"methods={tuple(methods)!r}: expected one or more of {', '.join(METHODS)}.")
+    site, note = where(model, (images.shape[-2], images.shape[-1]), layer)
     seen = None
-    if set(methods) != {"cam"}:
+    if not {"cam", "ablationcam"}.issuperset(methods):
         gradients = any(name in OF_GRADIENTS for name in methods)
         seen = look(model, images, layer=layer, targets=targets, gradients=gradients)
-    return {
-        name: _linear(model, images, targets, layer)
-        if name == "cam"
-        else _map(name, seen, model, images, targets, chunk)
-        for name in methods
-    }
+        site, note = seen.site, seen.note
 
+    def one(name: str) -> Saliency:
+        if name == "cam":
+            return _linear(model, images, targets, layer)
+        asked, more = None, None
+        if name in OF_GRADIENTS:
+            raw, asked = OF_GRADIENTS[name](seen.activations, seen.gradients), seen.classes
+            if name == "hirescam" and cancels(seen.activations, seen.gradients):
+                # What is left is rounding, and a display map would blow it up to a picture.
+                raw, more = torch.zeros_like(raw), _normed(model, images, site)
+        elif name == "eigencam":
+            raw = eigencam(seen.activations)
+        elif name == "scorecam":
+            raw, asked = scorecam(model, images, seen.activations, targets=targets, chunk=chunk)
+        else:
+            raw, asked = ablationcam(model, images, site, targets=targets, chunk=chunk)
+        return Saliency(raw, name, asked, site.name, " ".join(filter(None, (note, more))) or None)
 
-def _map(name: str, seen: Seen, model: nn.Module, images: Tensor, targets: Targets, chunk: int) -> Saliency:
-    asked, note = None, seen.note
-    if name in OF_GRADIENTS:
-        raw, asked = OF_GRADIENTS[name](seen.activations, seen.gradients), seen.classes
-        if name == "hirescam" and cancels(seen.activations, seen.gradients):
-            # What is left is rounding, and a display map would blow it up to a picture.
-            raw = torch.zeros_like(raw)
-            note = " ".join(filter(None, [note, _normed(model, images, seen.site)]))
-    elif name == "eigencam":
-        raw = eigencam(seen.activations)
-    elif name == "scorecam":
-        weights, asked = score_weights(model, images, seen.activations, targets=targets, chunk=chunk)
-        raw = weighted(seen.activations, weights)
-    else:
-        weights, asked = ablation_weights(model, images, seen.site, targets=targets, chunk=chunk)
-        raw = weighted(seen.activations, weights)
-    return Saliency(raw, name, asked, seen.site.name, note)
+    return {name: one(name) for name in methods}
 
 
 def _normed(model: nn.Module, images: Tensor, site: Site) -> str:

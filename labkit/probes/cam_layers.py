@@ -4,7 +4,7 @@ is named, a dry run tells."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -88,16 +88,22 @@ def look(
             raise Refused(_nowhere(seen.site.name, reach(model, size)))
         return seen
     there = reach(model, size)
-    passed = list(reversed(there.missed))
-    for site in there.reached:
+    for tried, site in enumerate(there.reached):
         seen = look_at(model, images, site, targets=targets, gradients=gradients)
         if not gradients or seen.gradients.any():
-            return Seen(site, seen.activations, seen.gradients, seen.classes, _moved(passed, site, there))
-        passed.append(site.name)
+            return replace(seen, note=_moved(there, tried))
     raise Refused(
         f"the score has no gradient at any block of this {type(model).__name__}: is the target a function of the "
         "logits that ends in a comparison, a rounding or a detach?"
     )
+
+
+def where(model: nn.Module, size: tuple[int, int], layer: str | nn.Module | None = None) -> tuple[Site, str | None]:
+    """The place that `look` looks at, and its note, without a pass."""
+    if layer is not None:
+        return site_of(model, layer, size), None
+    there = reach(model, size)
+    return there.reached[0], _moved(there, 0)
 
 
 def look_at(
@@ -126,10 +132,13 @@ def look_at(
         return Seen(site, site.after.to_map(value.detach()), gradient, asked)
 
 
-def _moved(passed: list[str], site: Site, there: Reach) -> str | None:
+def _moved(there: Reach, tried: int) -> str | None:
+    """What to say when the map is taken at `reached[tried]`: None at the last block of all."""
+    passed = [*reversed(there.missed), *(site.name for site in there.reached[:tried])]
     if not passed:
         return None
-    return f"No gradient reaches the patches at {passed[0]}{_why(there)}; this map is taken at {site.name}."
+    why = _why(there) if there.missed else ""
+    return f"No gradient reaches the patches at {passed[0]}{why}; this map is taken at {there.reached[tried].name}."
 
 
 def _nowhere(name: str, there: Reach) -> str:
