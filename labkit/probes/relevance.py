@@ -21,7 +21,7 @@ from labkit.probes.inputs import check_call
 from labkit.probes.rollout import gradient_rollout
 from labkit.probes.saliency import Saliency
 from labkit.probes.targets import Targets, classes, scores
-from labkit.taps import Unreadable, blocks, evaluating, layouts, reading, replacing
+from labkit.taps import Tail, Unreadable, blocks, evaluating, layouts, reading, replacing
 
 
 def relevance(model: nn.Module, images: Float[Tensor, "b 3 height width"], *, targets: Targets = None) -> Saliency:
@@ -62,17 +62,20 @@ def legrad(model: nn.Module, images: Float[Tensor, "b 3 height width"], *, targe
     behind: list[Tensor] = []
 
     def leave(value: Any) -> Any:
-        """Keep the block's tokens and cut the graph here; behind the last block, go on with those of all layers."""
+        """Keep the block's tokens, and let the next block start a graph of its own."""
         tokens = value[0] if isinstance(value, tuple) else value
         behind.append(tokens)
-        onward = torch.cat(behind) if len(behind) == len(there) else tokens.detach().requires_grad_()
+        onward = tokens.detach().requires_grad_()
         return (onward, *value[1:]) if isinstance(value, tuple) else onward
 
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         x = images.clone().requires_grad_()  # a frozen model has no graph of its own
         with replacing(model, dict.fromkeys(there, leave)), reading(model, "b heads q k") as found:
-            layers = model(x).split(len(images))
-        chosen = None if callable(targets) else classes(layers[-1], targets)
+            output = model(x)
+        chosen = None if callable(targets) else classes(output, targets)
+        head = Tail(model, there[-1], x.detach())
+        rows = torch.arange(len(images), device=images.device).repeat(len(there))
+        layers = head(torch.cat(behind), rows).split(len(images))
         score = sum(scores(logits, targets if chosen is None else chosen).sum() for logits in layers)
         inner = {name: attn for name, attn in found.items() if name.startswith(tuple(f"{block}." for block in there))}
         gradients = torch.autograd.grad(score, list(inner.values()), allow_unused=True)
