@@ -47,15 +47,15 @@ def of_convolution(conv: nn.Conv2d, key_grid: Grid) -> MixingMap:
     return _exact(found.flatten(1).T[None], tuple(found.shape[-2:]), key_grid)
 
 
-def of_global_filter(weight: Complex[Tensor, "c h w_half"], grid: Grid) -> MixingMap:
+def of_global_filter(weight: Complex[Tensor, "h half c"], grid: Grid) -> MixingMap:
     """y = irfft2(W · rfft2(x)) (GFNet): a circular convolution, M[q, k]² = Σ_c K_c[q - k]² with K = irfft2(W).
 
-    weight   as irfft2 takes it (norm="backward" or "ortho" give the same layer), half a spectrum of `grid`
+    weight   half = w // 2 + 1, as GFNet stores it; the layer is the same with norm="backward" and with "ortho"
     """
     h, w = grid
-    if tuple(weight.shape[1:]) != (h, w // 2 + 1):
-        raise Refused(f"of_global_filter: a {h} x {w} grid needs c x {h} x {w // 2 + 1}, got {tuple(weight.shape)}.")
-    squares = torch.fft.irfft2(weight.detach(), s=grid).square().sum(dim=0)
+    if tuple(weight.shape[:2]) != (h, w // 2 + 1):
+        raise Refused(f"of_global_filter: a {h} x {w} grid needs {h} x {w // 2 + 1} x c, got {tuple(weight.shape)}.")
+    squares = torch.fft.irfft2(weight.detach().movedim(-1, 0), s=grid).square().sum(dim=0)
     rows, columns = (torch.arange(side, device=squares.device) for side in grid)
     down = (rows[:, None] - rows[None, :]) % h  # q k
     across = (columns[:, None] - columns[None, :]) % w

@@ -99,15 +99,15 @@ def test_a_linear_over_tokens_is_its_own_mixing_matrix():
 @pytest.mark.parametrize("norm", ["ortho", "backward"])
 def test_a_global_filter_is_a_circular_convolution(norm):
     h, w = GRID
-    weight = torch.randn(3, h, w // 2 + 1, dtype=torch.complex128)
+    weight = torch.randn(h, w // 2 + 1, 3, dtype=torch.complex128)
 
     def gfnet(x: Tensor) -> Tensor:
-        return torch.fft.irfft2(torch.fft.rfft2(x, norm=norm) * weight, s=GRID, norm=norm)
+        return torch.fft.irfft2(torch.fft.rfft2(x, norm=norm) * weight.movedim(-1, 0), s=GRID, norm=norm)
 
     found = closed.of_global_filter(weight, GRID)
     torch.testing.assert_close(found.squared, exactly(gfnet, 3).squared)
-    with pytest.raises(Refused, match="needs c x 5 x 4"):
-        closed.of_global_filter(weight[:, :, :3], GRID)
+    with pytest.raises(Refused, match="needs 5 x 4 x c"):
+        closed.of_global_filter(weight[:, :3], GRID)
 
 
 def test_attention_held_fixed_is_the_norm_of_what_each_head_carries():
