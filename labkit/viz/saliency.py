@@ -6,7 +6,7 @@ map is `h w`, above 0 for what speaks for the target, below for what speaks agai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, Normalize
-from matplotlib.figure import FigureBase
+from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 
-from labkit.viz.theme import SHARES, percent
+from labkit.viz.theme import QUIET, SHARES, percent, style
 
 SIGNED = "RdBu_r"
 """The colour map of signed values: red speaks for, blue against, white is zero."""
@@ -46,6 +46,55 @@ def signed_over_photo(axes: Axes, photo: Photo, values: Map, *, limit: float | N
     return limit
 
 
+def side_by_side(
+    photos: Sequence[Photo],
+    heats: Mapping[str, Sequence[Map]],
+    *,
+    names: Sequence[str] = (),
+    notes: Mapping[str, str] | None = None,
+    title: str = "",
+) -> Figure:
+    """Each photo, and its heat by each method (0 to 1, one a photo), all on one scale; `names` of the photos at left.
+
+    notes   a line below the panels of a method, by its name
+    """
+    with style():
+        figure, rows = _panels(len(photos), len(heats), taller=0.25 if notes else 0.0)
+        for row, (photo, panels) in enumerate(zip(photos, rows, strict=True)):
+            _photo(panels[0], photo, names[row] if names else "the photo")
+            for axes, (method, maps) in zip(panels[1:], heats.items(), strict=False):
+                heat_over_photo(axes, photo, maps[row])
+                axes.set_title(method if row == 0 or len(rows) == 1 else "", fontsize=11)
+                axes.set_xlabel((notes or {}).get(method, ""), fontsize=9.5, color=QUIET)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12.5)
+        heat_bar(figure, [axes for panels in rows for axes in panels])
+        return figure
+
+
+def signed_side_by_side(
+    photos: Sequence[Photo],
+    values: Mapping[str, Sequence[Map]],
+    *,
+    units: Mapping[str, str],
+    names: Sequence[str] = (),
+    title: str = "",
+) -> Figure:
+    """Each photo, and the signed map by each method (one a photo), cell by cell, each on its own symmetric scale.
+
+    units   of each method's values, for its bar
+    """
+    with style():
+        figure, rows = _panels(len(photos), len(values), taller=0.75)
+        for row, (photo, panels) in enumerate(zip(photos, rows, strict=True)):
+            _photo(panels[0], photo, names[row] if names else "the photo")
+            for axes, (method, maps) in zip(panels[1:], values.items(), strict=False):
+                limit = signed_over_photo(axes, photo, maps[row])
+                axes.set_title(method if row == 0 or len(rows) == 1 else "", fontsize=11)
+                signed_bar(figure, axes, limit=limit, label=units[method], below=True)
+        figure.suptitle(f"{title}\nred speaks for it, blue against", x=0.01, ha="left", fontsize=12.5)
+        return figure
+
+
 def heat_bar(figure: FigureBase, axes: Axes | Sequence[Axes], *, label: str = "share of the map's largest") -> Colorbar:
     """A colour bar of heat, 0 to 100 %, in the colours as they lie over mid grey."""
     steps = np.linspace(0, 1, 256)
@@ -55,13 +104,36 @@ def heat_bar(figure: FigureBase, axes: Axes | Sequence[Axes], *, label: str = "s
     return bar
 
 
-def signed_bar(figure: FigureBase, axes: Axes | Sequence[Axes], *, limit: float, label: str) -> Colorbar:
-    """A colour bar of signed values from -limit to limit; the label holds the unit."""
+def signed_bar(
+    figure: FigureBase, axes: Axes | Sequence[Axes], *, limit: float, label: str, below: bool = False
+) -> Colorbar:
+    """A colour bar of signed values from -limit to limit, at the right or below; the label holds the unit."""
     end = limit or 1.0
     steps = np.linspace(0, 1, 256)
-    bar = _bar(figure, axes, _over_grey(SIGNED, steps, _strength(np.abs(2 * steps - 1))), Normalize(-end, end), label)
-    bar.set_ticks([-end, 0, end], labels=[f"{-end:.2g}", "0", f"{end:.2g}"])
+    bar = _bar(
+        figure, axes, _over_grey(SIGNED, steps, _strength(np.abs(2 * steps - 1))), Normalize(-end, end), label, below
+    )
+    bar.set_ticks([-end, 0, end], labels=[f"−{end:.2g}", "0", f"{end:.2g}"])
     return bar
+
+
+def _panels(photos: int, methods: int, *, taller: float) -> tuple[Figure, list[list[Axes]]]:
+    """One row a photo, with one panel more than there are methods; a single photo's row is broken to fit a page."""
+    lines = 1 if photos > 1 else -(-(methods + 1) // 6)
+    across = -(-(methods + 1) // lines)
+    down = photos * lines
+    figure = Figure(figsize=(2.1 * across + 0.9, (2.25 + taller) * down + 0.6), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.08)
+    panels = figure.subplots(down, across, squeeze=False)
+    for axes in panels.ravel():
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    return figure, [list(row) for row in panels] if photos > 1 else [list(panels.ravel())]
+
+
+def _photo(axes: Axes, photo: Photo, name: str) -> None:
+    axes.imshow(photo)
+    axes.set_title(name, fontsize=11)
 
 
 def _strength(heat: Map) -> Map:
@@ -88,9 +160,15 @@ def _over_grey(colours: str, steps: Map, strength: Map) -> ListedColormap:
 
 
 def _bar(
-    figure: FigureBase, axes: Axes | Sequence[Axes], colours: ListedColormap, scale: Normalize, label: str
+    figure: FigureBase,
+    axes: Axes | Sequence[Axes],
+    colours: ListedColormap,
+    scale: Normalize,
+    label: str,
+    below: bool = False,
 ) -> Colorbar:
-    bar = figure.colorbar(ScalarMappable(scale, cmap=colours), ax=axes, shrink=0.86, aspect=26, pad=0.02)
+    place = {"location": "bottom", "aspect": 18} if below else {"aspect": 26}
+    bar = figure.colorbar(ScalarMappable(scale, cmap=colours), ax=axes, shrink=0.86, pad=0.02, **place)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
     bar.set_label(label)
