@@ -109,6 +109,22 @@ def colours(tokens: Float[Tensor, "b n c"], *, keep: Bool[Tensor, "b n"] | None 
 
 
 @torch.no_grad()
+def facing(colours: Float[Tensor, "b h w 3"], like: Float[Tensor, "b rows columns 3"]) -> Float[Tensor, "b h w 3"]:
+    """The colours of a layer, each channel mirrored (1 - x) where it runs against that of another layer.
+
+    The sign of a principal component means nothing: with `like`, the colours of the layer before, pictures of several
+    layers do not flip from one to the next. Places without a colour (NaN) stay so, and count as 0.5.
+    """
+    grid = tuple(map(min, colours.shape[1:3], like.shape[1:3]))
+    here, there = (
+        F.adaptive_avg_pool2d(one.nan_to_num(0.5).movedim(-1, 1), grid).transpose(0, 1).flatten(1)
+        for one in (colours, like)
+    )
+    together = ((here - here.mean(dim=1, keepdim=True)) * there).sum(dim=1)
+    return torch.where(together < 0, 1 - colours, colours)
+
+
+@torch.no_grad()
 def foreground(tokens: Float[Tensor, "b n c"], grid: tuple[int, int]) -> Bool[Tensor, "b n"]:
     """The tokens on one side of the first principal component: the side that is rarer along the picture's border.
 

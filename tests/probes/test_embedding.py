@@ -10,7 +10,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from labkit.probes.embedding import colours, foreground, nearest, pca, pooled
+from labkit.probes.embedding import colours, facing, foreground, nearest, pca, pooled
 from labkit.probes.inputs import Refused
 
 
@@ -119,3 +119,13 @@ def test_neighbours_by_hand():
 def test_pooling_counts_every_token_alike():
     tokens = torch.tensor([[[3.0, 0.0], [0.0, 1000.0]]])
     torch.testing.assert_close(pooled(tokens), torch.tensor([[0.5, 0.5]]))
+
+
+def test_colours_face_the_same_way_from_layer_to_layer():
+    before = torch.rand(1, 4, 6, 3)
+    after = before.repeat_interleave(2, 1).repeat_interleave(2, 2)  # the same on a finer grid,
+    after[..., 1] = 1 - after[..., 1]  # with green the other way round
+    found = facing(after, before)
+    torch.testing.assert_close(found[:, ::2, ::2], before)
+    after[:, 0, 0] = torch.nan
+    assert facing(after, before)[:, 0, 0].isnan().all()
