@@ -494,7 +494,24 @@ def test_frozen_or_not_in_any_mode_with_operations_in_place(frozen, mode):
     assert all(torch.equal(one, two) for one, two in zip(model.parameters(), weights, strict=True))
 
 
+class Gated(nn.Module):
+    """Multiplies its map with the picture: the backward pass needs the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 3, 1), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head((self.conv(x) * x).mean((2, 3)))
+
+
 def test_images_that_were_made_in_inference_mode_are_taken(resnet):
+    gated = shaken(Gated())
+    with torch.inference_mode():
+        x = photo()
+        found = cam(gated, x, method="hirescam", layer="conv", targets=1).raw
+    expected = torch.einsum("bchw,bchw,c->bhw", gated.conv(x.clone()), x.clone(), gated.head.weight[1]) / (19 * 26)
+    torch.testing.assert_close(found, expected.detach())
     with torch.inference_mode():
         x = photo()
         found = cams(resnet, x, methods=METHODS)
