@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labkit.probes.attention import Bands, Pattern, distances, measure
+from labkit.probes.extent import area
 from labkit.probes.mixing import MixingMap
 
 BANDS = Bands()
@@ -58,13 +59,6 @@ def measure_mixing(mixing: MixingMap, *, bands: Bands = BANDS) -> MixingMeasures
         area=area(shares, 0.5).mean(dim=-1),
         bands=bands,
     )
-
-
-def area(shares: Float[Tensor, "*batch k"], part: float) -> Float[Tensor, "*batch"]:
-    """The smallest share of the cells (0..1) that together hold `part` of each row."""
-    held = shares.sort(dim=-1, descending=True).values.cumsum(dim=-1)
-    needed = (held < part * held[..., -1:]).sum(dim=-1) + 1
-    return needed / shares.shape[-1] + 0 * held[..., -1]
 
 
 def _own(mixing: MixingMap) -> Float[Tensor, "q k"]:

@@ -90,6 +90,11 @@ class Watch:
                 return name
         return self._stack[0][0] if self._stack else ""
 
+    @property
+    def innermost(self) -> str:
+        """The dotted name of the innermost module that is running; "" outside, and in the model's own lines."""
+        return self._stack[-1][0] if self._stack else ""
+
     def is_token_mixing(self, attn: Tensor) -> bool:
         """False for channel attention (XCiT, DaViT): its map is as large as a head has channels, not as the tokens."""
         if not self._stack:

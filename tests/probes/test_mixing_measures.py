@@ -11,7 +11,7 @@ from torch import nn
 from labkit.probes import mixing_closed as closed
 from labkit.probes.attention import Bands, measure
 from labkit.probes.mixing import MixingMap
-from labkit.probes.mixing_measures import area, measure_mixing
+from labkit.probes.mixing_measures import measure_mixing
 
 
 def a_map(norms: torch.Tensor, grid: tuple[int, int], key_grid=None) -> MixingMap:
@@ -60,13 +60,6 @@ def test_one_attention_head_measures_as_itself():
     torch.testing.assert_close(mixing.attention().weights[:, 0], attn)
     for name in ("nmi", "distance", "entropy"):
         torch.testing.assert_close(getattr(found, name), getattr(head, name)[:, 0])
-
-
-def test_area_is_the_fewest_cells_that_hold_a_part():
-    shares = torch.tensor([[0.1, 0.4, 0.2, 0.3], [1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]])
-    assert area(shares, 0.5).tolist() == [0.5, 0.25, 0.5]
-    assert area(shares, 0.71).tolist() == [0.75, 0.25, 0.75]
-    assert area(shares * 7, 0.5).tolist() == [0.5, 0.25, 0.5]
 
 
 def test_a_coarser_answer_owns_all_that_lies_in_its_cell():
