@@ -126,18 +126,19 @@ def facing(colours: Float[Tensor, "b h w 3"], like: Float[Tensor, "b rows column
 
 @torch.no_grad()
 def foreground(tokens: Float[Tensor, "b n c"], grid: tuple[int, int]) -> Bool[Tensor, "b n"]:
-    """The tokens on one side of the first principal component: the side that is rarer along the picture's border.
+    """The tokens on one side of their picture's first principal component: the side that is rarer along the border.
 
     A guess that suits pictures with one thing in the middle; `~foreground(…)` is the rest. None where nothing varies.
     """
     b, n, _ = tokens.shape
     if n != grid[0] * grid[1]:
         raise Refused(f"{n} tokens do not fill a grid of {grid[0]} x {grid[1]}.")
-    side = pca(tokens.flatten(0, 1), 1).points.view(b, *grid)
+    side = torch.stack([pca(one, 1).points for one in tokens]).view(b, *grid)
     border = torch.ones(grid, dtype=torch.bool, device=tokens.device)
     border[1:-1, 1:-1] = False
     above = side > 0
-    return torch.where(above[:, border].float().mean() > 0.5, side < 0, above).flatten(1)
+    crowded = above[:, border].float().mean(dim=1) > 0.5
+    return torch.where(crowded[:, None, None], side < 0, above).flatten(1)
 
 
 @torch.no_grad()

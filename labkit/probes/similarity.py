@@ -36,7 +36,7 @@ class Likeness:
     """The cosines of all pairs of different tokens, one number an image, -1..1: 1 = all point the same way.
 
     mean        of all pairs, exact
-    spread      their standard deviation, exact; 0..1
+    spread      their standard deviation, of all pairs; 0..1, to within 0.0005 where it is nearly 0
     quantiles   at QUANTILES, over the pairs of at most MOST tokens (a seeded sample of them on larger grids)
     histogram   share of the pairs in each of BINS equal bins from -1 to 1, of the same tokens; sums to 1
     """
@@ -51,7 +51,8 @@ class Likeness:
 class Gap:
     """The mean cosine of pairs with the same label and of pairs with different labels, `b` each.
 
-    NaN where a picture has no such pair. `gap` is their difference, 0..2: how well the tokens still tell objects apart.
+    NaN where a picture has no such pair. `gap` is their difference: how well the tokens still tell objects apart, at
+    most 2, about 0 when not at all.
     """
 
     same: Float[Tensor, "b"]
@@ -114,7 +115,7 @@ def measure(layer: Layer, *, mask: Tensor | None = None) -> Smoothness:
         effective_rank=effective_rank(tokens),
         high_frequency=high_frequency(layer.map),
         prefix=(directions(layer.prefix) @ directions(tokens).mT).mean(dim=-1),
-        objects=None if mask is None else gap(tokens, cells_of(mask, layer.grid)),
+        objects=None if mask is None else gap(tokens, cells_of(mask.to(tokens.device), layer.grid)),
     )
 
 
@@ -142,27 +143,30 @@ def likeness(tokens: Float[Tensor, "b n c"]) -> Likeness:
     """Mean, spread, quantiles and histogram of the cosines of all pairs of different tokens; see Likeness."""
     _several(tokens)
     n = tokens.shape[1]
-    unit = directions(tokens.double())
-    squared = unit.square().sum(dim=-1)  # 1, or 0 for a zero token: the pairs with oneself
+    unit = directions(tokens)
+    squared = unit.square().sum(dim=-1, dtype=torch.float64)  # 1, or 0 for a zero token: the pairs with oneself
     pairs = n * (n - 1)
-    # Σ cos = |Σ u|² and Σ cos² = |UᵀU|², less what each token has with itself: no n x n matrix is needed.
-    small = unit @ unit.mT if n < tokens.shape[2] else unit.mT @ unit
-    mean = (unit.sum(dim=1).square().sum(dim=-1) - squared.sum(dim=-1)) / pairs
-    mean_square = (small.square().sum(dim=(1, 2)) - squared.square().sum(dim=-1)) / pairs
+    # Σ cos = |Σ u|² and Σ cos² = |U Uᵀ|² = |Uᵀ U|², less what each token has with itself: where there are too many
+    # tokens for a matrix of all pairs, the mean and the spread need none.
+    matrix = unit @ unit.mT if n <= MOST else unit.mT @ unit
+    mean = (unit.sum(dim=1, dtype=torch.float64).square().sum(dim=-1) - squared.sum(dim=-1)) / pairs
+    mean_square = (matrix.square().sum(dim=(1, 2), dtype=torch.float64) - squared.square().sum(dim=-1)) / pairs
     spread = (mean_square - mean.square()).clamp_min(0).sqrt()
-    quantiles, histogram = zip(*map(_distribution, tokens), strict=True)
+    shown = matrix if n <= MOST else cosines(_sample(tokens))
+    quantiles, histogram = zip(*map(_distribution, shown), strict=True)
     return Likeness(
         mean.clamp(-1, 1).to(tokens.dtype), spread.to(tokens.dtype), torch.stack(quantiles), torch.stack(histogram)
     )
 
 
-def _distribution(tokens: Float[Tensor, "n c"]) -> tuple[Tensor, Tensor]:
-    if len(tokens) > MOST:
-        chosen = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))[:MOST]
-        tokens = tokens[chosen.sort().values.to(tokens.device)]
-    n = len(tokens)
-    row, column = torch.triu_indices(n, n, offset=1, device=tokens.device)
-    pairs = cosines(tokens[None])[0, row, column]
+def _sample(tokens: Float[Tensor, "b n c"]) -> Float[Tensor, "b most c"]:
+    chosen = torch.randperm(tokens.shape[1], generator=torch.Generator().manual_seed(0))[:MOST]
+    return tokens[:, chosen.sort().values.to(tokens.device)]
+
+
+def _distribution(matrix: Float[Tensor, "n n"]) -> tuple[Tensor, Tensor]:
+    row, column = torch.triu_indices(*matrix.shape, offset=1, device=matrix.device)
+    pairs = matrix[row, column].clamp(-1, 1)
     at = torch.tensor(QUANTILES, dtype=pairs.dtype, device=pairs.device)
     bins = ((pairs + 1) * (BINS / 2)).long().clamp_max(BINS - 1)
     counts = torch.zeros(BINS, dtype=pairs.dtype, device=pairs.device).index_add(0, bins, torch.ones_like(pairs))

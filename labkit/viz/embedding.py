@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ MOST_THUMBS = 300
 def token_pictures(
     photos: Sequence[Photo], colours: Sequence[Numbers], *, names: Sequence[str], most: int = 11, title: str = ""
 ) -> Figure:
-    """Each photo (a row) and its tokens as colours, layer by layer: `pictures h w 3`, 0..1, a layer; NaN is left white.
+    """Each photo (a row) and its tokens as colours, layer by layer: `pictures h w 3`, 0..1, a layer; NaN is left grey.
 
     Equal colours are equal tokens within a layer; between layers they need not mean the same.
     """
@@ -41,7 +42,8 @@ def token_pictures(
         for row, photo in enumerate(photos):
             flat[row, 0].imshow(photo)
             for axes, i in zip(flat[row, 1:], chosen, strict=False):
-                axes.imshow(np.nan_to_num(colours[i][row], nan=1.0), interpolation="nearest", aspect="auto")
+                painted = np.where(np.isnan(colours[i][row]), to_rgb(HAIR), colours[i][row])
+                axes.imshow(painted, interpolation="nearest", aspect="auto")
                 axes.set_box_aspect(photo.shape[0] / photo.shape[1])
                 if row == 0:
                     axes.set_title(f"{i}  {names[i]}", fontsize=9.5, pad=4)
@@ -76,7 +78,7 @@ def scatter(
         else:
             labels = [f"component {k + 1} ({part:.0%} of the variance)" for k, part in enumerate(share)]
             axes.set(xlabel=labels[0], ylabel=labels[1])
-        axes.margins(0.08)
+        axes.margins(0.1)
         axes.set_title(title)
         return figure
 

@@ -86,6 +86,8 @@ def test_the_foreground_is_the_side_that_keeps_off_the_border():
     expected[0, 1:4, 2:5] = expected[1, 2:4, 3:6] = True
     for sign in (1, -1):
         assert torch.equal(foreground(sign * tokens.flatten(1, 2), (5, 7)).view(2, 5, 7), expected)
+    tokens[1] *= -1  # each picture has its own axis
+    assert torch.equal(foreground(tokens.flatten(1, 2), (5, 7)).view(2, 5, 7), expected)
     assert not foreground(torch.ones(1, 6, 4), (2, 3)).any()
     with pytest.raises(Refused, match="6 tokens do not fill a grid of 3 x 3"):
         foreground(torch.ones(1, 6, 4), (3, 3))

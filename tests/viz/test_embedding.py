@@ -4,10 +4,12 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox
 
 from labkit.viz import embedding as draw
+from labkit.viz.theme import HAIR
 
 DICE = np.random.default_rng(0)
 
@@ -50,7 +52,7 @@ def test_each_picture_stands_beside_its_own_tokens(count: int) -> None:
     assert len(panels) == 3 * count
     np.testing.assert_array_equal(panels[3 * (count - 1)].images[0].get_array(), pictures[-1])
     np.testing.assert_array_equal(panels[3 * (count - 1) + 1].images[0].get_array(), colours[0][-1])
-    assert panels[2].images[0].get_array()[0, 0].tolist() == [1, 1, 1]  # without a colour: as white as the paper
+    assert panels[2].images[0].get_array()[0, 0].tolist() == list(to_rgb(HAIR))  # without a colour
     assert [axes.get_title(loc="left") for axes in panels[:3]] == ["photo", "0  a", "1  b"]
 
 
