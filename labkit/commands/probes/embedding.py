@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from labkit.commands._output import BadInput
-from labkit.commands._seeing import Answer, View, instrument
+from labkit.commands._seeing import Answer, Rows, View, instrument
+from labkit.commands._short import short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """How many neighbours the figure shows."""
+
+LINES = 20
+"""How many lines the table shows."""
 
 
 @instrument
@@ -82,7 +86,7 @@ def embedding(view: View, *, what: str | None, layer: str | None, with_umap: boo
         rows,
         partial(_figures, view, found, chosen, what, vectors, projection, points, only),
         words=words,
-        table=partial(_table, rows, words=words),
+        table=partial(_table, rows),
     )
 
 
@@ -163,10 +167,9 @@ def _spread(count: int, most: int) -> list[int]:
     return [int((i + 0.5) * count / shown) for i in range(shown)]
 
 
-def _table(rows: list[dict[str, Any]], title: str, *, words: str) -> None:
+def _table(rows: Rows, title: str) -> None:
     """The first lines: hundreds of tokens are for `--json` and `--out`."""
-    from labkit.commands._seeing import _table as plain
-
-    plain(Answer(rows[:20], dict), title)
-    if len(rows) > 20:
-        click.echo(f"… and {len(rows) - 20} more; --json and --out have them all.")
+    columns = ("picture", "row", "column", "x", "y", "umap_x", "umap_y", "nearest", "cosine")
+    short(rows[:LINES], {name: name.replace("_", " ") for name in columns})(title)
+    if len(rows) > LINES:
+        click.echo(f"… and {len(rows) - LINES} more; --json and --out have them all.")

@@ -12,6 +12,7 @@ import click
 
 from labkit.commands._output import BadInput
 from labkit.commands._seeing import Answer, View, instrument
+from labkit.commands._short import short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +119,12 @@ def _passing(view: View, kind: str, cutoff: str | None, target: str | None) -> A
         for step, band in enumerate(bands)
     ]
     units = dict.fromkeys(("above", "below"), "cycles/pixel") | {"passes": "of variance"}
-    return Answer(rows, partial(_sweep_figures, view, kind, found), units)
+    columns = {"image": "image"} if len(view.sources) > 1 else {}
+    columns |= {name: name for name in ("above", "below", "passes", "probability", "says")} | {"last_cosine": "cosine"}
+    table = short(rows, columns, units=units | {"cosine": "last tokens"})
+    whole = {row["image"]: f"{row['category']} {row['before']:.0%}" for row in rows}
+    words = "The whole picture: " + ", ".join(whole.values()) + "; probability is that of this class."
+    return Answer(rows, partial(_sweep_figures, view, kind, found), units, words=words, table=table)
 
 
 def _bands(kind: str, cutoff: str | None) -> list[Passband]:

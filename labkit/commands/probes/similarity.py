@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from labkit.commands._output import BadInput
 from labkit.commands._seeing import Answer, View, instrument
+from labkit.commands._short import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +26,29 @@ MANY = 8
 
 SIDE = 16
 """The most cells a side of which a similarity matrix is drawn: its lines are to be seen."""
+
+
+_COLUMNS = {
+    "layer": "layer",
+    "name": "name",
+    "grid": "grid",
+    "similarity": "cosine",
+    "spread_centred": "spread",
+    "effective_rank": "rank",
+    "high_frequency": "high f",
+    "cls": "class",
+    "same": "same",
+    "different": "other",
+    "lesion_drop": "lost",
+}
+_UNITS = {
+    "spread": "centred",
+    "high f": "share",
+    "class": "token",
+    "same": "object",
+    "other": "object",
+    "lost": "prob.",
+}
 
 
 @instrument
@@ -60,27 +84,8 @@ def similarity(view: View, *, target: str | None, mask: Path | None, against: st
     ]
     units = {"effective_rank": "directions", "high_frequency": "share", "lesion_drop": "probability"}
     cosines = dict.fromkeys(("similarity", "similarity_centred", "cls", "same", "different"), "cosine")
-    draw, table = partial(_figures, view, found, lost), partial(_table, rows, masked=mask is not None)
+    draw, table = partial(_figures, view, found, lost), short(rows, _COLUMNS, units=_UNITS)
     return Answer(rows, draw, units | cosines, words=_words(found, lost), table=table)
-
-
-def _table(rows: list[dict[str, Any]], title: str, *, masked: bool) -> None:
-    """What fits a terminal; --json and --out have every column."""
-    from labkit.commands._seeing import _table as plain
-
-    columns = {
-        "layer": "layer",
-        "name": "name",
-        "grid": "grid",
-        "similarity": "cosine",
-        "spread_centred": "spread",
-        "effective_rank": "rank",
-        "high_frequency": "high f",
-        **({"same": "same", "different": "other"} if masked else {"cls": "class"}),
-        "lesion_drop": "lost",
-    }
-    short = [{heading: row[column] for column, heading in columns.items()} for row in rows]
-    plain(Answer(short, dict, {"spread": "centred", "high f": "share", "class": "token", "lost": "prob."}), title)
 
 
 def _words(found: Sequence[Smoothness], lost: Sequence[Lesion]) -> str:
