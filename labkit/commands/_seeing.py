@@ -63,6 +63,15 @@ class View:
         return tuple(map(self.opened.transform.view, self.pictures))
 
     @cached_property
+    def sharp(self) -> tuple[Image, ...]:
+        """The same squares as sharp as the pictures are, up to 512 pixels a side: what figures lay their maps over."""
+        from dataclasses import replace
+
+        transform = self.opened.transform
+        sizes = (max(transform.size, min(512, *picture.size)) for picture in self.pictures)
+        return tuple(replace(transform, size=size).view(one) for size, one in zip(sizes, self.pictures, strict=True))
+
+    @cached_property
     def images(self) -> torch.Tensor:
         """`b 3 height width`, on the model's device."""
         import torch
@@ -179,7 +188,7 @@ def instrument(function: Callable[..., Answer]) -> click.Command:
         if machine:
             click.echo(as_json(answer.rows))
         elif not out:
-            (answer.table or partial(_table, answer))(view.title)
+            (answer.table or partial(show_table, answer))(view.title)
             if answer.words:
                 console().print(answer.words, soft_wrap=True)
 
@@ -207,7 +216,8 @@ def drawn(figures: Mapping[str, Figure]) -> dict[str, bytes]:
     return files
 
 
-def _table(answer: Answer, title: str) -> None:
+def show_table(answer: Answer, title: str) -> None:
+    """Print the rows as a table, one column a key, with its unit in the head."""
     from rich import box
     from rich.table import Table
 

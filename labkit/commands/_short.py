@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from labkit.commands._seeing import Answer, Rows, _table
+from labkit.commands._seeing import Answer, Rows, show_table
 
 
 def short(rows: Rows, columns: Mapping[str, str], *, units: Mapping[str, str] | None = None) -> Callable[[str], None]:
@@ -16,7 +16,7 @@ def short(rows: Rows, columns: Mapping[str, str], *, units: Mapping[str, str] | 
     """
     there = {name: heading for name, heading in columns.items() if any(row[name] is not None for row in rows)}
     lines = [{heading: _rounded(row[name]) for name, heading in there.items()} for row in rows]
-    return partial(_table, Answer(lines, dict, units or {}))
+    return partial(show_table, Answer(lines, dict, units or {}))
 
 
 def _rounded(value: Any) -> Any:

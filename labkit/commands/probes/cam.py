@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labkit.commands._seeing import Answer, View, _table, instrument
+from labkit.commands._seeing import Answer, View, instrument, show_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +75,7 @@ def cam(view: View, *, methods: tuple[str, ...], target: str | None, layer: str 
     shown = ("picture", "category", "method", *units) if len(view.titles) > 1 else ("method", "layer", *units)
     short = Answer([{name: row[name] for name in shown} for row in rows], dict, units)
     notes = [_classes(view, found), *dict.fromkeys(one.note for one in found.values() if one.note)]
-    return Answer(rows, partial(_figures, view, found), units, "\n".join(notes), table=partial(_table, short))
+    return Answer(rows, partial(_figures, view, found), units, "\n".join(notes), table=partial(show_table, short))
 
 
 def _look(view: View, methods: tuple[str, ...], target: int | None, layer: str | None) -> dict[str, Saliency]:
@@ -123,7 +123,7 @@ def _figures(view: View, found: Mapping[str, Saliency]) -> dict[str, Figure]:
 
     from labkit.viz.saliency import side_by_side, signed_side_by_side
 
-    photos = [np.asarray(picture) for picture in view.seen]
+    photos = [np.asarray(picture) for picture in view.sharp]
     names = ["the photo" if len(photos) == 1 else title for title in view.titles]
     size = (photos[0].shape[0], photos[0].shape[1])
     heats = {LABELS[name]: list(one.display(size).cpu().numpy()) for name, one in found.items()}

@@ -153,7 +153,7 @@ def _figures(view: View, found: dict[str, Read], held: bool) -> dict[str, Figure
     whose = f"{view.title}\n" if len(found) == 1 else ""
     return {
         "mixing": draw.mixing_over_photo(
-            np.asarray(view.seen[0]),
+            np.asarray(view.sharp[0]),
             rows,
             query=middle,
             grids=grids,
