@@ -60,3 +60,15 @@ def interval(
     means = values[drawn].mean(dim=1)
     low, high = means.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
     return Interval(values.mean().item(), low, high)
+
+
+def band(
+    curves: Float[Tensor, "b t"], *, level: float = 0.95, draws: int = 1000, seed: int = 0
+) -> tuple[Float[Tensor, "t"], Float[Tensor, "t"]] | None:
+    """The lower and upper end of the mean curve's interval at every point; None for fewer than two images."""
+    if len(curves) < 2:
+        return None
+    drawn = torch.randint(len(curves), (draws, len(curves)), generator=torch.Generator().manual_seed(seed))
+    means = curves[drawn.to(curves.device)].mean(dim=1)
+    low, high = (means.quantile((1 + side * level) / 2, dim=0) for side in (-1, 1))
+    return low, high

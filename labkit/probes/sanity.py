@@ -31,8 +31,8 @@ class Randomised:
 
     layers     the names of the parts whose parameters were replaced
     order      cascading: with all parts above it; independent: each alone
-    likeness   `layers b`, -1..1: Spearman's rank correlation with the untouched model's map; 0 where one of them is constant.
-               A method that explains the model falls to about 0
+    likeness   `layers b`, -1..1: Spearman's rank correlation with the untouched model's map; 0 where one of them is
+               constant. A method that explains the model falls to about 0
     sizes      `layers b`, the same for the maps' absolute values
     """
 

@@ -94,6 +94,20 @@ def test_closed_forms_of_a_linear_model(images):
     torch.testing.assert_close(found.raw, exact.repeat_interleave(4, 1).repeat_interleave(5, 2), atol=1e-4, rtol=0)
 
 
+def test_smoothgrad_averages_before_it_takes_the_size():
+    class Sizes(nn.Module):
+        def forward(self, x):
+            return x.abs().sum((2, 3))[:, :2]
+
+    picture = torch.zeros(1, 3, 4, 6)
+    picture[0, 0, 0] = torch.tensor([-1, 1, 0.1, -0.1, 0.3, 0])
+    found = attribute(Sizes(), picture, method=SmoothGrad(samples=900, noise=0.1), targets=0, batch=300)
+    # The gradient is the sign; the noise has σ = 0.1 · (1 - -1), so its mean is erf(x / (σ √2)).
+    expected = torch.erf(picture[0, 0] / (0.2 * 2**0.5)).abs()
+    assert (found.raw[0] - expected).abs().max() < 0.12
+    assert found.raw[0, 1:].max() < 0.12
+
+
 def test_what_should_add_up_adds_up(model, images):
     with torch.no_grad():
         change = (model(images) - model(torch.zeros_like(images)))[:, 3]

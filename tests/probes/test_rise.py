@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from labkit.probes.inputs import Refused
+from labkit.probes.question import Question
 from labkit.probes.rise import Rise, rise
 from labkit.probes.rise_masks import Masks
 
@@ -20,7 +21,7 @@ SIZE = (13, 21)
 
 def linear(size: tuple[int, int] = SIZE, classes: int = 4) -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * size[0] * size[1], classes)).train()
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * size[0] * size[1], classes), nn.Dropout(0.5)).train()
 
 
 def images(b: int = 2, size: tuple[int, int] = SIZE) -> torch.Tensor:
@@ -37,7 +38,7 @@ def terms(model: nn.Module, pictures: torch.Tensor, n: int, **options: object) -
     masks = Masks(tuple(pictures.shape[-2:]), **options)
     painted = masks.paint(*masks.draw(n))
     with torch.no_grad():
-        scores = torch.stack([model(one * painted[:, None]).softmax(1) for one in pictures])
+        scores = torch.stack([model.eval()(one * painted[:, None]).softmax(1) for one in pictures])
     return torch.einsum("bnk,nhw->bnkhw", scores.double(), painted.double()) / masks.keep
 
 
@@ -138,6 +139,10 @@ def test_a_stream_goes_on_where_it_was_saved(tmp_path):
         torch.testing.assert_close(again.map(), whole.map())
         torch.testing.assert_close(again.error(), whole.error())
         assert half.n == 40
+        kept = half.tensors()
+        copy = {name: value.clone() for name, value in kept.items()}
+        half.step(Question(model, pictures, targets), pictures, 10)
+        assert all(torch.equal(kept[name], copy[name]) for name in copy)  # what was saved is not filled further
 
 
 def test_partial_results_progress_and_the_early_stop():
@@ -172,7 +177,7 @@ def test_images_and_classes_share_the_masks_but_nothing_else():
 
 def test_what_is_watched():
     model, pictures = linear(), images()
-    top = model(pictures).argmax(1)
+    top = model.eval()(pictures).argmax(1)
     for targets in (None, "all"):
         state = last(model, pictures, masks=30, targets=targets)
         answer = state.saliency()
