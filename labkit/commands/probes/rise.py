@@ -88,7 +88,7 @@ def _figures(view: View, stages: list[tuple[int, Tensor, Tensor]], rows: list[di
     chosen = sorted({round((last + 1) ** (step / (SHOWN - 1))) - 1 for step in range(SHOWN)})
     shown = [stages[at] for at in chosen]
     figures = {}
-    for i, picture in enumerate(view.seen):
+    for i, picture in enumerate(view.sharp):
         maps, errors = ([stage[which][i].cpu().numpy() for stage in shown] for which in (1, 2))
         title = f"{view.titles[i]} through {view.name}\nRISE: what speaks for {rows[i]['category']}"
         name = "rise" if len(rows) == 1 else f"rise-{i}"
