@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -25,8 +26,28 @@ def keep(target: Page | Locator, name: str) -> None:
     print(f"docs/images/{name}.jpg")
 
 
+def draw() -> None:
+    """The instruments' figures, as the command line writes them."""
+    from labkit.cli import run
+
+    wanted = {
+        "cam": (("--image", "coffee"), {"maps": "cam"}),
+        "mixing": (("--image", "coffee", "--beside", "lab/resnet"), {"mixing": "mixing", "chart": "mixing-chart"}),
+    }
+    for instrument, (options, names) in wanted.items():
+        with tempfile.TemporaryDirectory() as folder:
+            if run(["probe", instrument, *options, "--out", folder]):
+                raise SystemExit(f"labkit probe {instrument} did not answer")
+            for figure, name in names.items():
+                picture = Image.open(Path(folder) / f"{figure}.png").convert("RGB")
+                picture.thumbnail((1600, 1600))
+                picture.save(IMAGES / f"{name}.jpg", quality=88, optimize=True)
+                print(f"docs/images/{name}.jpg")
+
+
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
+    draw()
     with chromium() as browser:
         with gradio_hub() as url:
             with open_page(browser, width=1400, height=960) as (page, _):
