@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labkit.commands._output import BadInput
-from labkit.commands._seeing import Answer, View, instrument
+from labkit.commands._seeing import Answer, View, instrument, show_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +54,10 @@ def cost(view: View, *, sizes: tuple[int, ...], batch: int, repeats: int, by_lay
         )
     where = f"{torch.get_num_threads()} threads" if view.device == "cpu" else "events"
     words.append(f"Timed on {view.device} ({where}), batch {batch}.")
-    return Answer(rows, partial(_figures, view, found), units, words="\n".join(words))
+    left_out = {"tokens_s"} | ({"peak"} if view.device == "cpu" else set())
+    short = Answer([{key: row[key] for key in row if key not in left_out} for row in rows], dict, units)
+    draw = partial(_figures, view, found)
+    return Answer(rows, draw, units, "\n".join(words), table=partial(show_table, short))
 
 
 def _sizes(found: Growth) -> list[dict]:

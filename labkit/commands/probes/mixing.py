@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labkit.commands._output import BadInput
-from labkit.commands._seeing import Answer, View, instrument
+from labkit.commands._seeing import Answer, View, instrument, show_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +60,10 @@ def mixing(
     units = {"distance": "cells", "entropy": "nats"} | dict.fromkeys(("nmi", "reach", "own", "area", "high"), "0..1")
     what = "whole blocks, the residual path included; --branch leaves it out"
     what = "the branch alone" if branch else "attention layers and their two parts" if held else what
-    return Answer(rows, partial(_figures, view, found, held), units, words=f"Measured: {what}.")
+    left_out = {"grid", "area", "high", "error"} | ({"distance", "entropy"} if beside else set())
+    short = Answer([{key: row[key] for key in row if key not in left_out} for row in rows], dict, units)
+    draw, words = partial(_figures, view, found, held), f"Measured: {what}."
+    return Answer(rows, draw, units, words, table=partial(show_table, short))
 
 
 def _blocks(view: View, layers: tuple[str, ...], branch: bool, how: dict) -> Read:

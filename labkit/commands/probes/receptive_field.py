@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labkit.commands._output import BadInput
-from labkit.commands._seeing import Answer, View, instrument
+from labkit.commands._seeing import Answer, View, instrument, show_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,9 @@ def receptive_field(view: View, *, layers: tuple[str, ...], unit: str | None, ho
     found = [(can, does, _measured(can, does)) for can, does in zip(theory, effective, strict=True)]
     units = dict.fromkeys(("size", "jump", "start", "side50", "side99", "width"), "pixels")
     units |= dict.fromkeys(("area20", "area30", "area50", "area99"), "of picture")
-    return Answer([_row(*one) for one in found], partial(_figures, view, found), units, words=_words(theory))
+    rows = [_row(*one) for one in found]
+    short = Answer([{key: row[key] for key in row if not key.startswith("area")} for row in rows], dict, units)
+    return Answer(rows, partial(_figures, view, found), units, _words(theory), table=partial(show_table, short))
 
 
 def _place(unit: str | None) -> tuple[int, int] | None:
