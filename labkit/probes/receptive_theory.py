@@ -55,7 +55,7 @@ class TheoreticalField:
 
     @property
     def whole(self) -> bool:
-        """Whether the unit depends on every pixel, and would in larger pictures too."""
+        """Whether the unit depends on every pixel, and as far as can be told would in larger pictures too."""
         return self.size is None and bool(self.pixels.all())
 
     @property

@@ -52,9 +52,9 @@ def cost(view: View, *, sizes: tuple[int, ...], batch: int, repeats: int, by_lay
         words.append(
             f"Time grows with tokens to the power of {found.time_exponent:.2f}, MACs of {found.macs_exponent:.2f}."
         )
-    where = f"{torch.get_num_threads()} threads" if view.device == "cpu" else "events"
+    where = f"torch threads: {torch.get_num_threads()}" if view.device == "cpu" else "events"
     words.append(f"Timed on {view.device} ({where}), batch {batch}.")
-    left_out = {"tokens_s"} | ({"peak"} if view.device == "cpu" else set())
+    left_out = {"tokens_s", "kind", "output"} | ({"peak"} if view.device == "cpu" else set())
     short = Answer([{key: row[key] for key in row if key not in left_out} for row in rows], dict, units)
     draw = partial(_figures, view, found)
     return Answer(rows, draw, units, "\n".join(words), table=partial(show_table, short))

@@ -50,7 +50,9 @@ def receptive_field(view: View, *, layers: tuple[str, ...], unit: str | None, ho
     units = dict.fromkeys(("size", "jump", "start", "side50", "side99", "width"), "pixels")
     units |= dict.fromkeys(("area20", "area30", "area50", "area99"), "of picture")
     rows = [_row(*one) for one in found]
-    short = Answer([{key: row[key] for key in row if not key.startswith("area")} for row in rows], dict, units)
+    short = Answer(
+        [{key: row[key] for key in row if not key.startswith(("area", "unit"))} for row in rows], dict, units
+    )
     return Answer(rows, partial(_figures, view, found), units, _words(theory), table=partial(show_table, short))
 
 
@@ -101,11 +103,14 @@ def _words(theory: tuple[TheoreticalField, ...]) -> str:
     squeezes = {name: None for one in theory for name in one.squeezes}
     if squeezes:
         return f"Held constant, because they average over the whole picture: {', '.join(squeezes)}."
+    words = []
     if any(one.whole for one in theory):
-        return (
-            "whole: every pixel counts, at any size. --local leaves out averages over the whole picture, not attention."
+        words.append("whole: every pixel counts. --local leaves out averages over the whole picture, not attention.")
+    if any(one.size is None and not one.whole for one in theory):
+        words.append(
+            "cut: the field goes beyond the picture, and how far was not found (the model takes no other size)."
         )
-    return ""
+    return "\n".join(words)
 
 
 def _figures(view: View, found: list[Field]) -> dict[str, Figure]:
