@@ -173,6 +173,19 @@ def test_a_mean_stands_for_every_maximum(how):
         assert torch.equal(_mean_pool(x, **how) > 0, F.max_pool2d(x, **how) > 0)
 
 
+def test_a_branch_that_starts_at_zero_counts_with_all_it_can_reach():
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.scale = nn.Conv2d(3, 3, 5, padding=2), nn.Parameter(torch.zeros(3, 1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.scale * self.conv(x)
+
+    (found,) = theoretical_fields(Net(Scaled()), (20, 24), layers=["0"])
+    assert (found.size, found.start) == ((5, 5), (-2, -2))
+
+
 def test_the_model_is_left_as_it_was_and_any_unit_can_be_asked():
     model, _ = resnet.tiny()
     model.train().requires_grad_(False)
