@@ -70,11 +70,11 @@ def curves(
 
     The ends of the curves are the same for all methods, so they are asked once. Raises Refused for bad input.
     """
+    ask = Question(model, images, targets)
     b, _, height, width = images.shape
     pixels = width if pixels is None else pixels
     if not 1 <= pixels <= height * width:
         raise Refused(f"curves(pixels={pixels}): expected 1 to all {height * width} pixels a step.")
-    ask = Question(model, images, targets)
     orders = all_ranks(maps, images, seed=seed)
     turn = orders // pixels  # the step that changes each pixel, from 0
     steps = -(-height * width // pixels)

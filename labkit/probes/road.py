@@ -62,9 +62,9 @@ def road(
     """
     if not shares or min(shares) <= 0 or max(shares) >= 1:
         raise Refused(f"road(shares={tuple(shares)}): expected shares above 0 and below 1, for example {SHARES}.")
+    ask = Question(model, images, targets)
     b, _, height, width = images.shape
     total = height * width
-    ask = Question(model, images, targets)
     orders = all_ranks(maps, images, seed=seed)
     counts = torch.tensor([min(max(round(share * total), 1), total - 1) for share in shares], device=images.device)
     found = torch.empty(2, len(maps), b, len(counts), device=images.device)  # most and least relevant first

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labkit.probes.faithfulness import Curves, curves
+from labkit.probes.inputs import check_call
 from labkit.probes.localisation import Confidence, Localisation, confidence, localisation
 from labkit.probes.ranking import Maps, baselines
 from labkit.probes.road import SHARES, Road, road
@@ -67,6 +68,7 @@ def scorecard(
     masks    the object's pixels, boolean `b height width`, as the model sees the images; None when they are not known
     targets  a class for all images, one for each, or None for the highest; the rest as in `curves` and `road`
     """
+    check_call(model, images)
     everything = {**maps, **baselines(images, seed=seed)}
     both = {"targets": targets, "seed": seed, "batch": batch}
     fallen = curves(model, images, everything, pixels=pixels, **both)
