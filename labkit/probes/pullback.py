@@ -24,7 +24,7 @@ class Pullback:
 
     The input goes forward once, repeated `rows` times, and that graph serves every call. torch can also vectorise the
     backward pass over a single forward pass (`is_grads_batched`). It is as fast, but torch 2.15 then gives wrong
-    gradients, without a word, of a batch norm in eval mode whose incoming gradient lies channels last.
+    gradients, without a word, of an eval-mode batch norm before SiLU or ReLU6 where the seeds lie channels last.
     """
 
     def __init__(

@@ -89,6 +89,21 @@ def test_without_the_identity_the_branch_remains():
     torch.testing.assert_close(whole.squared[:, off], branch.squared[:, off])
 
 
+@pytest.mark.parametrize("act", [nn.SiLU(), nn.ReLU6()], ids=str)
+def test_batch_norms_before_an_activation_stay_local(act):
+    # Where torch's vectorised backward pass is wrong without a word: every cell seemed to listen to every other.
+    block = nn.Sequential(nn.BatchNorm2d(4), act).eval()
+    x, form = torch.randn(1, 4, *GRID), Form("b c h w", GRID, 4)
+    found = mixing_map(block, x, before=form, after=form, probes=EXACT)
+    for q in range(15):
+        rows = torch.zeros(15)
+        for channel in range(4):
+            given = x.clone().requires_grad_()
+            block(given)[0, channel].flatten()[q].backward()
+            rows += given.grad[0].square().sum(dim=0).flatten()
+        torch.testing.assert_close(found.squared[0, q], rows)
+
+
 def test_large_grids_are_seen_in_squares_of_tokens():
     coarse, places = cells((6, 10), 4)
     assert coarse == (2, 4)  # squares of 3 x 3, the last column of them one token wide

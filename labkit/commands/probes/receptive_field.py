@@ -132,7 +132,7 @@ def _figures(view: View, found: list[Field]) -> dict[str, Figure]:
         ),
         "growth": draw.growth(
             sizes,
-            np.array([one.side.cpu().numpy() for one in measures]).T,
+            np.array([one.side.tolist() for one in measures]).T.tolist(),
             parts=measures[0].parts,
             names=names,
             picture=max(view.images.shape[-2:]),
