@@ -109,6 +109,26 @@ def gains(
         return figure
 
 
+def likenesses(lines: Mapping[str, Values], layers: Sequence[str], *, title: str = "") -> Figure:
+    """How alike each method's map still is (-1 to 1) once a layer and all above it are noise, from the output down."""
+    with style():
+        figure = Figure(figsize=(max(6.0, 0.55 * len(layers) + 3.2), 4.1), layout="constrained")
+        axes = figure.subplots()
+        steps = np.arange(len(layers) + 1)
+        for name, line in lines.items():
+            axes.plot(steps, [1.0, *line], marker="o", ms=4.5, **_look(name, list(lines)))
+        axes.axhline(0, color=QUIET, lw=0.8)
+        axes.set(
+            ylim=(-1.05 if min(map(min, lines.values())) < -0.3 else -0.35, 1.05), ylabel="likeness (rank correlation)"
+        )
+        axes.set_xticks(steps, ["untouched", *layers], rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_xlabel("filled with noise, down to")
+        axes.grid(axis="y", color=HAIR, lw=0.6)
+        axes.set_title(title, fontsize=12.5)
+        figure.legend(loc="outside right upper")
+        return figure
+
+
 def _draw(axes: Axes, line: Line, **look: object) -> None:
     axes.plot(line.share, line.mean, **look)
     # Maps that know nothing have no band: with four bands on top of each other none can be told.

@@ -87,7 +87,7 @@ def test_the_object_is_where_the_mask_or_the_scene_says(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--methods", "gradcam,lime"), "--methods lime: expected some of cam, gradcam"),
+        (("--methods", "gradcam,lime"), "there is no method 'lime', there are cam, gradcam"),
         (("--methods", " , "), "names none"),
         (("--mask", "MASK", "--mask", "MASK"), "2 --mask for 1 --image"),
         (("--mask", "MASK"), "make them alike"),
@@ -101,3 +101,17 @@ def test_what_cannot_be_answered_is_one_sentence(capsys, tmp_path, options, sent
     out, err = capsys.readouterr()
     assert out == ""
     assert sentence in " ".join(err.split())
+
+
+def test_randomise_has_a_row_a_method_and_layer_from_the_output_down(capsys, tmp_path):
+    asked = (*FAITH, "--image", "coffee", "--image", "moon", "--methods", "eigencam,gradcam", "--randomise")
+    assert run([*asked, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["method"] for row in rows} == {"eigencam", "gradcam"}
+    own = [row for row in rows if row["method"] == "eigencam"]
+    assert [row["randomised"] for row in own[:2]] == ["head", "stages.3.1"]
+    assert own[-1]["randomised"] == "stem"
+    assert own[0]["likeness"] == 1  # it asks for no class: the head makes no difference
+    assert own[-1]["likeness"] < 0.9
+    assert run([*asked, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "randomised.png").exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,12 @@ LABELS = {
     "ablationcam": "Ablation-CAM",
     "relevance": "relevance",
     "legrad": "LeGrad",
+    "rise": "RISE",
+    "gradient": "gradient",
+    "smoothgrad": "SmoothGrad",
+    "integrated-gradients": "integrated gradients",
+    "kernelshap": "KernelSHAP",
+    "occlusion": "occlusion",
 }
 ANYWHERE = ("gradcam", "layercam", "hirescam", "eigencam")
 WHERE_IT_APPLIES = ("cam", "relevance", "legrad")
@@ -35,6 +43,9 @@ UNITS = {
     **dict.fromkeys(("eigencam", "scorecam", "ablationcam"), "activation"),
     "relevance": "relevance",
     "legrad": "score per attention",
+    "rise": "probability",
+    **dict.fromkeys(("gradient", "smoothgrad"), "score per input"),
+    **dict.fromkeys(("integrated-gradients", "kernelshap", "occlusion"), "score"),
 }
 
 
@@ -50,10 +61,10 @@ UNITS = {
 @click.option("--target", metavar="CLASS", help="A class by number or name.  [default: the highest of each picture]")
 @click.option("--layer", help="Dotted name.  [default: the last block whose patches a gradient reaches]")
 def cam(view: View, *, methods: tuple[str, ...], target: str | None, layer: str | None) -> Answer:
-    """Where a layer finds what speaks for a class: class activation maps and attention relevance.
+    """Where a layer finds what speaks for a class: class activation maps and attention relevance, side by side.
 
-    Row and column are those of the highest cell, counted from 0 on the map's grid; area is the share of the cells above
-    half of it.
+    RISE, gradients and occlusion stand beside them on request. Row and column are those of the highest cell, counted
+    from 0 on the map's grid; area is the share of the cells above half of it.
     """
     found = _look(view, methods, view.target(target), layer)
     rows = [
@@ -80,29 +91,24 @@ def cam(view: View, *, methods: tuple[str, ...], target: str | None, layer: str 
 
 def _look(view: View, methods: tuple[str, ...], target: int | None, layer: str | None) -> dict[str, Saliency]:
     """The maps in the order of LABELS; of the methods that nobody asked for by name, those that apply."""
-    from labkit.probes.cam import METHODS, cams
+    from labkit.probes.explain import explain
     from labkit.probes.inputs import Refused
-    from labkit.probes.relevance import legrad, relevance
     from labkit.taps import Unreadable
 
-    by_attention = {"relevance": relevance, "legrad": legrad}
-    asked = [name for name in LABELS if name in (methods or ANYWHERE)]
-    found: dict[str, Saliency] = {}
-    if of_a_layer := [name for name in asked if name in METHODS]:
-        view.say("Looking at one layer …")
-        found |= cams(view.model, view.images, methods=of_a_layer, targets=target, layer=layer)
-    for name in (*asked, *(() if methods else WHERE_IT_APPLIES)):
-        if name in found:
-            continue
-        view.say(f"Looking by {LABELS[name]} …")
-        try:
-            if name in by_attention:
-                found[name] = by_attention[name](view.model, view.images, targets=target)
-            else:
-                found[name] = cams(view.model, view.images, methods=(name,), targets=target)[name]
-        except (Refused, Unreadable):
-            if methods:
-                raise
+    def ask(names: list[str]) -> dict[str, Saliency]:
+        return explain(
+            view.model,
+            view.images,
+            methods=names,
+            targets=target,
+            layer=layer,
+            telling=lambda name: view.say(f"Looking by {name} …"),
+        )
+
+    found = ask([name for name in LABELS if name in (methods or ANYWHERE)])
+    for name in () if methods else WHERE_IT_APPLIES:
+        with suppress(Refused, Unreadable):
+            found |= ask([name])
     if not methods and not found["hirescam"].raw.any():  # it is zero before a norm of each cell, and says so
         del found["hirescam"]
     return {name: found[name] for name in LABELS if name in found}
@@ -126,7 +132,7 @@ def _figures(view: View, found: Mapping[str, Saliency]) -> dict[str, Figure]:
     photos = [np.asarray(picture) for picture in view.sharp]
     names = ["the photo" if len(photos) == 1 else title for title in view.titles]
     size = (photos[0].shape[0], photos[0].shape[1])
-    heats = {LABELS[name]: list(one.display(size).cpu().numpy()) for name, one in found.items()}
+    heats = {LABELS[name]: list(_shown(one).display(size).cpu().numpy()) for name, one in found.items()}
     values = {LABELS[name]: list(one.raw.float().cpu().numpy()) for name, one in found.items()}
     title = f"{view.title}\n{_classes(view, found)}"
     units = {LABELS[name]: UNITS[name] for name in found}
@@ -134,6 +140,11 @@ def _figures(view: View, found: Mapping[str, Saliency]) -> dict[str, Figure]:
         "maps": side_by_side(photos, heats, names=names, notes=_layers(found), title=title),
         "signed": signed_side_by_side(photos, values, units=units, names=names, title=title),
     }
+
+
+def _shown(one: Saliency) -> Saliency:
+    """RISE gives every pixel some probability: what is shown of it is what lies above its lowest."""
+    return replace(one, raw=one.raw - one.raw.amin(dim=(1, 2), keepdim=True)) if one.method == "rise" else one
 
 
 def _classes(view: View, found: Mapping[str, Saliency]) -> str:
@@ -145,4 +156,9 @@ def _classes(view: View, found: Mapping[str, Saliency]) -> str:
 
 
 def _layers(found: Mapping[str, Saliency]) -> dict[str, str]:
-    return {LABELS[name]: one.layer or "all layers" for name, one in found.items()}
+    """Where each map was read: at a layer, in all of them, or at the pixels."""
+    return {
+        LABELS[name]: one.layer
+        or {"relevance": "all layers", "legrad": "all layers", "rise": "above its lowest"}.get(name, "pixels")
+        for name, one in found.items()
+    }

@@ -11,6 +11,7 @@ import click
 
 from labkit.commands._objects import made_up, marked
 from labkit.commands._output import BadInput, console
+from labkit.commands._sanity import sanity
 from labkit.commands._seeing import Answer, View, instrument
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ UNITS = {
 @click.option(
     "--scenes", default=0, type=click.IntRange(0), help="So many made-up pictures, with their objects, instead."
 )
+@click.option("--randomise", is_flag=True, help="Instead: fill the model with noise, and see whether the maps change.")
 def faithfulness(
     view: View,
     *,
@@ -55,6 +57,7 @@ def faithfulness(
     seed: int,
     objects: tuple[Path, ...],
     scenes: int,
+    randomise: bool,
 ) -> Answer:
     """Does the model believe the map? Scores of several methods, and of two maps that know nothing of the model.
 
@@ -62,11 +65,23 @@ def faithfulness(
     Deletion, drop: lower is better. Insertion, road, increase, pointing, energy: higher is better. Low and high bound
     the mean over the pictures (95 %, bootstrap); over_random is what is gained on a random map, picture by picture.
     """
+    from labkit.probes.explain import explain
     from labkit.probes.scorecard import scorecard
 
     images, known = made_up(view, scenes, seed) if scenes else (view.images, marked(view, objects))
     label = view.target(target)
-    maps = _maps(view, images, methods, label, masks, seed)
+    if randomise:
+        return sanity(view, images, _named(methods), label, seed, masks)
+    found = explain(
+        view.model,
+        images,
+        methods=_named(methods),
+        targets=label,
+        masks=masks,
+        seed=seed,
+        telling=lambda name: view.say(f"Looking by {name} …"),
+    )
+    maps = {name: one.raw for name, one in found.items()}
     view.say("Taking pixels away …")
     pixels = -(-images.shape[-1] * images.shape[-2] // steps)
     cards = scorecard(view.model, images, maps, masks=known, targets=label, pixels=pixels, seed=seed)
@@ -80,31 +95,11 @@ def faithfulness(
     return Answer(rows, partial(_figures, cards, title), UNITS, words, table=lambda _: _table(rows, title))
 
 
-def _maps(
-    view: View, images: torch.Tensor, methods: str, target: int | None, masks: int, seed: int
-) -> dict[str, torch.Tensor]:
-    """The raw map of each method that was named, in that order."""
-    from labkit.probes import attribution, cam, relevance, rise
-
-    by_name = {"relevance": relevance.relevance, "legrad": relevance.legrad}
-    known = (*cam.METHODS, *by_name, "rise", *attribution.METHODS)
-    found: dict[str, torch.Tensor] = {}
-    for name in dict.fromkeys(filter(None, map(str.strip, methods.split(",")))):
-        if name not in known:
-            raise BadInput(f"--methods {name}: expected some of {', '.join(known)}, with commas between them.")
-        view.say(f"Looking by {name} …")
-        if name == "rise":
-            *_, state = rise.rise(view.model, images, masks=masks, targets=target, seed=seed)
-            found[name] = state.map()
-        elif name in attribution.METHODS:
-            found[name] = attribution.attribute(view.model, images, method=name, targets=target).raw
-        elif name in by_name:
-            found[name] = by_name[name](view.model, images, targets=target).raw
-        else:
-            found[name] = cam.cam(view.model, images, method=name, targets=target).raw
-    if not found:
+def _named(methods: str) -> list[str]:
+    named = list(dict.fromkeys(filter(None, map(str.strip, methods.split(",")))))
+    if not named:
         raise BadInput("--methods names none: give at least one, for example gradcam.")
-    return found
+    return named
 
 
 def _row(name: str, card: Scores, cards: Mapping[str, Scores]) -> dict[str, Any]:
