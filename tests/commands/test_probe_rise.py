@@ -115,3 +115,13 @@ def test_randomise_has_a_row_a_method_and_layer_from_the_output_down(capsys, tmp
     assert own[-1]["likeness"] < 0.9
     assert run([*asked, "--out", str(tmp_path)]) == 0
     assert (tmp_path / "randomised.png").exists()
+
+
+def test_randomise_keeps_the_class_that_the_untouched_model_says(capsys):
+    asked = (*FAITH, "--image", "coffee", "--methods", "gradcam", "--randomise", "--json")
+    assert run(asked) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert run(["probe", "cam", *RISE[2:], "--image", "coffee", "--method", "gradcam", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)[0]["target"]
+    assert run([*asked, "--target", str(said)]) == 0
+    assert json.loads(capsys.readouterr().out) == alone
