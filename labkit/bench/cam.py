@@ -45,7 +45,7 @@ def cases(device: str) -> list[Case]:
     captum = partial(_by_captum, resnet, images) if find_spec("captum") else None
     return [
         Case("GradCAM, resnet18", 1.05, backward(resnet), ours(resnet, "gradcam"), *peer(names[0], "GradCAM")),
-        Case("GradCAM, resnet18, again", 1.05, backward(resnet), ours(resnet, "gradcam"), "captum", captum),
+        Case("GradCAM, resnet18, beside captum", 1.05, backward(resnet), ours(resnet, "gradcam"), "captum", captum),
         Case("GradCAM, vit_tiny", 1.05, backward(vit), ours(vit, "gradcam"), *peer(names[1], "GradCAM")),
         Case("EigenCAM, resnet18", 1.5, forward(resnet), ours(resnet, "eigencam"), *peer(names[0], "EigenCAM")),
         Case("EigenCAM, vit_tiny", 1.5, forward(vit), ours(vit, "eigencam"), *peer(names[1], "EigenCAM")),

@@ -17,7 +17,7 @@ def cases(device: str) -> list[Case]:
 
     Floor: as many plain forward passes as the score is asked for, 32 at a time in `inference_mode`: for 8 images both
     curves of 4 steps and the three ends; for ROAD 2 images at 20, 40, 60 and 80 %, both ways, and as they are.
-    Peer: pytorch_grad_cam's ROADCombined, one image at a time.
+    Peer: pytorch-grad-cam's ROADCombined, one image at a time.
     """
     from torchvision.models import resnet18
 
@@ -56,5 +56,5 @@ def cases(device: str) -> list[Case]:
     asked = 2 * IMAGES * (STEPS - 1) + 3 * IMAGES
     return [
         Case("deletion + insertion, 8 images", 1.05, lambda: forwards(asked), both_curves),
-        Case("ROAD, 2 images", 2.0, lambda: forwards(2 + 2 * 2 * len(shares)), filled, "pytorch_grad_cam", peer),
+        Case("ROAD, 2 images", 2.0, lambda: forwards(2 + 2 * 2 * len(shares)), filled, "pytorch-grad-cam", peer),
     ]
