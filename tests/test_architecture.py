@@ -187,3 +187,11 @@ def test_a_silent_function_is_found():
     assert undocumented(f'def speak():\n    """Say it."""\n{long}') == []
     assert undocumented(f"def _aside():\n{long}") == []
     assert undocumented("def short():\n    return 1") == []
+
+
+def test_the_guide_to_the_probes_names_each_of_them():
+    guide = ast.get_docstring(ast.parse((ROOT / "labkit/probes/__init__.py").read_text()))
+    there = {path.stem for path in (ROOT / "labkit/probes").glob("*.py")} - {"__init__"}
+    lines = [line[24:] for line in guide.splitlines() if line.startswith("  ")]
+    named = {word for line in lines for word in re.findall(r"[a-z_]+", line)} - {"what", "they", "answer", "is", "a"}
+    assert named == there
