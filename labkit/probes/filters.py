@@ -18,7 +18,7 @@ from jaxtyping import Complex, Float, Float64
 from torch import Tensor, nn
 
 from labkit.probes.attention import AttentionMap, attention_maps
-from labkit.probes.inputs import Refused
+from labkit.probes.inputs import Refused, check_call
 from labkit.probes.rings import frequencies, ring_means, whole_plane
 from labkit.taps import calls
 
@@ -73,7 +73,9 @@ def conv_responses(
     """The response of every convolution that looks further than its own cell, in the order in which they run.
 
     Convolutions over one cell (1 x 1) let everything through alike and are left out, and so are those that did not run.
+    Raises Refused for images that the model cannot take.
     """
+    check_call(model, images)
     wide = [name for name, part in model.named_modules() if isinstance(part, nn.Conv2d) and max(part.kernel_size) > 1]
     return tuple(
         kernel_response(call.module.weight, grid, dilation=call.module.dilation, name=name)
