@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from labkit.probes.inputs import Refused
 from labkit.probes.targets import Targets, classes, scores
-from labkit.taps import Site, blocks, holding, site_of, sites
+from labkit.taps import Site, blocks, holding, noise_for, site_of, sites
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,8 @@ def _why(there: Reach) -> str:
 
 def _dry_run(model: nn.Module, size: tuple[int, int]) -> Reach:
     there = blocks(model, size)
-    like = next(model.parameters(), torch.zeros(()))
     with holding(model, [site.name for site in there], graph=True) as held:
-        noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
+        noise = noise_for(model, size)
         # Squares: the plain sum of a softmax, or of a normalised output, would have no gradient.
         score = sum(value.float().square().sum() for value in _tensors(model(noise)))
         asked = isinstance(score, Tensor) and score.requires_grad

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from labkit.taps import blocks, evaluating, refuse_wrapped
+from labkit.taps import blocks, evaluating, noise_for, refuse_wrapped
 from labkit.taps.watch import Watch
 
 
@@ -55,7 +55,7 @@ def cost(model: nn.Module, size: tuple[int, int]) -> Cost:
     """Parameters, MACs and activation memory of the model and its blocks, for one picture of `size` (height, width)."""
     refuse_wrapped(model)
     listed = blocks(model, size)
-    image = noise_for(model, 1, size)
+    image = noise_for(model, size)
     with evaluating(model), _no_fast_path():
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             model(image)
@@ -76,13 +76,6 @@ def cost(model: nn.Module, size: tuple[int, int]) -> Cost:
     )
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Cost(size, parameters, counter.get_total_flops() // 2, saved[""], layers)
-
-
-def noise_for(model: nn.Module, batch: int, size: tuple[int, int]) -> Tensor:
-    """`batch` pictures of seeded noise, where and as the model's weights are."""
-    like = next(model.parameters(), torch.zeros(()))
-    images = torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(0))
-    return images.to(like.device, like.dtype)
 
 
 def _saved(model: nn.Module, image: Tensor, names: Sequence[str]) -> dict[str, int]:

@@ -21,7 +21,7 @@ from labkit.probes.inputs import check_call
 from labkit.probes.rollout import gradient_rollout
 from labkit.probes.saliency import Saliency
 from labkit.probes.targets import Targets, classes, scores
-from labkit.taps import Tail, Unreadable, blocks, evaluating, layouts, reading, replacing
+from labkit.taps import Tail, Unreadable, blocks, evaluating, first, layouts, reading, replacing, with_first
 
 
 def relevance(model: nn.Module, images: Float[Tensor, "b 3 height width"], *, targets: Targets = None) -> Saliency:
@@ -63,10 +63,9 @@ def legrad(model: nn.Module, images: Float[Tensor, "b 3 height width"], *, targe
 
     def leave(value: Any) -> Any:
         """Keep the block's tokens, and let the next block start a graph of its own."""
-        tokens = value[0] if isinstance(value, tuple) else value
+        tokens = first(value)
         behind.append(tokens)
-        onward = tokens.detach().requires_grad_()
-        return (onward, *value[1:]) if isinstance(value, tuple) else onward
+        return with_first(value, tokens.detach().requires_grad_())
 
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         x = images.clone().requires_grad_()  # a frozen model has no graph of its own

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labkit.probes.cost import Cost, cost, noise_for
+from labkit.probes.cost import Cost, cost
 from labkit.probes.inputs import Refused, check_call
-from labkit.taps import blocks, evaluating, refuse_wrapped, sites
+from labkit.taps import blocks, evaluating, noise_for, refuse_wrapped, sites
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def growth(model: nn.Module, sides: Sequence[int], *, batch: int = 1, repeats: i
         except (AssertionError, RuntimeError, ValueError, TypeError) as error:
             skipped[side] = (str(error).splitlines() or [type(error).__name__])[0]
             continue
-        speeds.append(speed(model, noise_for(model, batch, size), repeats=repeats, warm_up=warm_up))
+        speeds.append(speed(model, noise_for(model, size, batch=batch), repeats=repeats, warm_up=warm_up))
     if not speeds:
         raise Refused(f"the model takes none of the sizes {', '.join(map(str, sides))}: {skipped[sides[0]]}")
     count = [one.tokens for one in speeds]

@@ -15,6 +15,7 @@ from labkit.taps.reading import evaluating, reading
 from labkit.taps.sites import Form, Site, blocks, site_of, sites
 from labkit.taps.tail import Tail
 from labkit.taps.tap import AXES, Tap
+from labkit.taps.values import first, noise_for, with_first
 
 __all__ = [
     "AXES",
@@ -29,12 +30,15 @@ __all__ = [
     "blocks",
     "calls",
     "evaluating",
+    "first",
     "holding",
     "layouts",
+    "noise_for",
     "reading",
     "refuse_wrapped",
     "replacing",
     "site_of",
     "sites",
     "skipping",
+    "with_first",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from labkit.taps.shapes import split_tokens
+from labkit.taps.values import first
 from labkit.taps.watch import Watch
 
 LISTS = (nn.Sequential, nn.ModuleList)
@@ -68,13 +69,12 @@ class Blocks:
 
     def _chained(self, one: str, after: str) -> bool:
         """Neighbours in one list, of one kind, the second given the very tensor of the first and keeping its shape."""
-        first, second = self._runs[one], self._runs[after]
+        before, second = self._runs[one], self._runs[after]
         alike = one.rpartition(".")[0] == after.rpartition(".")[0] and self._kinds[one] is self._kinds[after]
-        return alike and second.given is first.output and second.output.shape == first.output.shape
+        return alike and second.given is before.output and second.output.shape == before.output.shape
 
     def _note(self, name: str, output: Any, sides: list[tuple[int, int]]) -> None:
-        if isinstance(output, tuple) and output:
-            output = output[0]
+        output = first(output)
         if isinstance(output, Tensor) and output.ndim in (3, 4):
             self._runs[name] = _Run(self._given.get(name), output, sides)
 

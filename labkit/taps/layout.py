@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from labkit.taps.errors import Unreadable, nothing_found, refuse_wrapped
 from labkit.taps.reading import attention_of, evaluating, keep
 from labkit.taps.shapes import MOST_PREFIX_TOKENS, split_tokens
+from labkit.taps.values import noise_for
 from labkit.taps.watch import Watch
 
 PADDING = -1000
@@ -54,8 +55,7 @@ def layouts(model: nn.Module, size: tuple[int, int]) -> dict[str, Layout]:
 
 def _dry_run(model: nn.Module, size: tuple[int, int]) -> dict[str, Layout]:
     refuse_wrapped(model)
-    like = next(model.parameters(), torch.zeros(()))
-    noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
+    noise = noise_for(model, size)
     found: dict[str, Layout] = {}
     recent: deque[Tensor] = deque(maxlen=16)
     projected: deque[Tensor] = deque(maxlen=3)

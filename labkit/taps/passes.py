@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from labkit.taps.errors import Unreadable, refuse_wrapped
 from labkit.taps.reading import evaluating
+from labkit.taps.values import first, first_tensor, with_first
 
 
 @contextmanager
@@ -30,17 +31,16 @@ def holding(model: nn.Module, names: Sequence[str], *, graph: bool = False) -> I
     held: dict[str, Tensor] = {}
 
     def hold(name: str, value: Any) -> Any:
-        first = value[0] if isinstance(value, tuple) else value
-        if graph:
-            if not torch.is_grad_enabled():
-                torch.set_grad_enabled(True)
-                first = first.detach().requires_grad_()
-            held[name] = first
-            # The rest of the pass goes on with a copy: what works in place on it (a ReLU, `x += y`) leaves ours alone.
-            onward = first.clone()
-            return (onward, *value[1:]) if isinstance(value, tuple) else onward
-        held[name] = first.detach().clone()
-        return None
+        ours = first(value)
+        if not graph:
+            held[name] = ours.detach().clone()
+            return None
+        if not torch.is_grad_enabled():
+            torch.set_grad_enabled(True)
+            ours = ours.detach().requires_grad_()
+        held[name] = ours
+        # The rest of the pass goes on with a copy: what works in place on it (a ReLU, `x += y`) leaves ours alone.
+        return with_first(value, ours.clone())
 
     edits = {name: (lambda value, name=name: hold(name, value)) for name in names}
     with torch.inference_mode(False), torch.no_grad(), evaluating(model), _after(model, edits):
@@ -63,13 +63,13 @@ def skipping(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
     entered: dict[str, Tensor] = {}
 
     def skip(name: str, value: Any) -> Any:
-        given, first = entered[name], value[0] if isinstance(value, tuple) else value
-        if given.shape != first.shape:
+        given, made = entered[name], first(value)
+        if given.shape != made.shape:
             raise Unreadable(
-                f"{name} cannot be left out: it turns {tuple(given.shape)} into {tuple(first.shape)}. "
+                f"{name} cannot be left out: it turns {tuple(given.shape)} into {tuple(made.shape)}. "
                 "Choose a block that keeps the shape."
             )
-        return (given, *value[1:]) if isinstance(value, tuple) else given
+        return with_first(value, given)
 
     thread = threading.get_ident()
     with ExitStack() as hooks:
@@ -78,7 +78,7 @@ def skipping(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
             def before(_module: nn.Module, args: tuple, kwargs: dict, name: str = name) -> None:
                 if threading.get_ident() == thread:
                     # A copy: what the block does to its input in place must not be handed on.
-                    entered[name] = next(v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)).clone()
+                    entered[name] = first_tensor(args, kwargs).clone()
 
             hook = model.get_submodule(name).register_forward_pre_hook(before, with_kwargs=True)
             hooks.callback(hook.remove)
@@ -109,8 +109,7 @@ class Call:
         for key, value in kwargs.items():
             if isinstance(value, Tensor) and not put:
                 kwargs[key], put = x, True
-        out = self.module(*args, **kwargs)
-        return out[0] if isinstance(out, tuple) else out
+        return first(self.module(*args, **kwargs))
 
 
 def calls(model: nn.Module, names: Sequence[str], images: Tensor) -> dict[str, Call]:
@@ -132,8 +131,8 @@ def calls(model: nn.Module, names: Sequence[str], images: Tensor) -> dict[str, C
             def after(module: nn.Module, _args: tuple, value: Any, name: str = name, given: dict = given) -> None:
                 if threading.get_ident() == thread:
                     args, kwargs = given[name]
-                    x = next(v for v in (*args, *kwargs.values()) if isinstance(v, Tensor))
-                    made[name] = Call(module, x, _copy(value[0] if isinstance(value, tuple) else value), args, kwargs)
+                    x = first_tensor(args, kwargs)
+                    made[name] = Call(module, x, _copy(first(value)), args, kwargs)
 
             part = model.get_submodule(name)
             hooks.callback(part.register_forward_pre_hook(before, with_kwargs=True).remove)

@@ -19,6 +19,7 @@ from labkit.taps.passes import holding
 from labkit.taps.reading import evaluating
 from labkit.taps.shapes import split_tokens
 from labkit.taps.tap import Tap
+from labkit.taps.values import first, noise_for
 from labkit.taps.watch import Watch
 
 Axes = Literal["b c h w", "b h w c", "b n c"]
@@ -132,8 +133,7 @@ def site_of(model: nn.Module, layer: str | nn.Module, size: tuple[int, int]) -> 
 
 
 def _dry_run(model: nn.Module, size: tuple[int, int]) -> dict[str, Site]:
-    like = next(model.parameters(), torch.zeros(()))
-    noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
+    noise = noise_for(model, size)
     outputs: dict[str, tuple[nn.Module, Any, list[tuple[int, int]]]] = {}
     inputs: dict[str, Form | None] = {}
     with torch.inference_mode(), evaluating(model), Watch(model) as watch:
@@ -141,7 +141,7 @@ def _dry_run(model: nn.Module, size: tuple[int, int]) -> dict[str, Site]:
         found = Blocks(model, watch)
         for name, part in watch.parts:
             watch.on(part, before=lambda value, sides, name=name: inputs.setdefault(name, _form(value, sides)))
-            watch.on(part, after=lambda value, sides, n=name, p=part: outputs.setdefault(n, (p, _first(value), sides)))
+            watch.on(part, after=lambda value, sides, n=name, p=part: outputs.setdefault(n, (p, first(value), sides)))
         model(noise)
     listed = tapped or {name for name, _, _ in found.results()}
     there: dict[str, Site] = {}
@@ -182,10 +182,6 @@ def _check_order(model: nn.Module, noise: Tensor, site: Site | None) -> None:
         )
 
 
-def _first(value: Any) -> Any:
-    return value[0] if isinstance(value, tuple) and value else value
-
-
 def _form(value: Any, sides: list[tuple[int, int]]) -> Form | None:
     """The form of one value, told by the maps met before it (latest first); None when it fits none of them."""
     if not isinstance(value, Tensor) or value.ndim not in (3, 4) or not value.is_floating_point():
@@ -195,7 +191,7 @@ def _form(value: Any, sides: list[tuple[int, int]]) -> Form | None:
     if value.ndim == 3:
         split = split_tokens(value.shape[1], sides)
         return Form("b n c", split[0], value.shape[2], split[1]) if split else None
-    first, last = tuple(value.shape[2:4]), tuple(value.shape[1:3])
-    if first in sides and math.prod(first) > 1:
-        return Form("b c h w", first, value.shape[1])
-    return Form("b h w c", last, value.shape[3]) if last in sides and math.prod(last) > 1 else None
+    front, behind = tuple(value.shape[2:4]), tuple(value.shape[1:3])  # the sides, if channels stand in front, or behind
+    if front in sides and math.prod(front) > 1:
+        return Form("b c h w", front, value.shape[1])
+    return Form("b h w c", behind, value.shape[3]) if behind in sides and math.prod(behind) > 1 else None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from labkit.taps.errors import Unreadable, refuse_wrapped
 from labkit.taps.passes import replacing
 from labkit.taps.reading import evaluating
+from labkit.taps.values import first
 
 
 class Tail:
@@ -46,7 +47,7 @@ class Tail:
             raise Unreadable(f"layer {name!r} ({type(self._target).__name__}) did not run in this pass.")
         _, value, self._run = events[turns[-1]]
         self._beside = value[1:] if isinstance(value, tuple) else None
-        self.value = value[0] if isinstance(value, tuple) else value
+        self.value = first(value)
         self._turn = len(turns) - 1
         self._answers: dict[nn.Module, list[Any]] = defaultdict(list)
         for part, output, _ in events[: turns[-1]]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from labkit.taps.shapes import sides_of
 from labkit.taps.tap import Tap
+from labkit.taps.values import first_tensor
 
 
 class Watch:
@@ -57,7 +58,7 @@ class Watch:
 
         def entering(_module: nn.Module, args: tuple, kwargs: dict) -> None:
             if threading.get_ident() == self._thread:
-                before(_first_tensor(args, kwargs), list(self.sides))
+                before(first_tensor(args, kwargs), list(self.sides))
 
         def leaving(_module: nn.Module, _args: tuple, output: Any) -> None:
             if threading.get_ident() == self._thread:
@@ -108,7 +109,7 @@ class Watch:
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
             if threading.get_ident() != self._thread:
                 return
-            first = _first_tensor(args, kwargs)
+            first = first_tensor(args, kwargs)
             shape = tuple(first.shape) if first is not None else ()
             if not self._stack:
                 self.sides.clear()
@@ -129,7 +130,3 @@ class Watch:
                         self.sides.insert(0, side)
 
         return hook
-
-
-def _first_tensor(args: tuple, kwargs: dict) -> Tensor | None:
-    return next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
