@@ -46,7 +46,8 @@ def _seen(view: View, masks: list[Any], sizes: list[tuple[int, int]]) -> torch.T
     transform, found = view.opened.transform, []
     for mask, size in zip(masks, sizes, strict=True):
         if mask.size != size:
-            raise BadInput(f"a --mask has {mask.size} pixels (width, height) and its picture {size}: make them alike.")
+            drawn, taken = (f"{width} x {height}" for width, height in (mask.size, size))
+            raise BadInput(f"--mask: it has {drawn} pixels, the picture {taken}; make them alike.")
         top, left, bottom, right = transform.box(*size)
         side = (transform.size, transform.size)
         cut = mask.convert("L").resize(side, Image.Resampling.NEAREST, box=(left, top, right, bottom))

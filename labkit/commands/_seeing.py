@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labkit.commands._output import BadInput, as_json, console, note, write_all
+from labkit.commands._tables import Rows, show
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from labkit.pretrained import Pretrained
-
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -125,6 +124,7 @@ class Answer:
     figures   draws the figures, by name; called for `--out` alone
     units     the unit of each column, for the table's head
     words     a sentence or two below the table
+    columns   which of them the table shows, in their order; all when empty. `--json` and `--out` have the rest
     table     prints the table instead of the plain one, given the title
     """
 
@@ -132,6 +132,7 @@ class Answer:
     figures: Callable[[], Mapping[str, Figure]]
     units: Mapping[str, str] = field(default_factory=dict)
     words: str = ""
+    columns: Sequence[str] = ()
     table: Callable[[str], None] | None = None
 
 
@@ -188,7 +189,7 @@ def instrument(function: Callable[..., Answer]) -> click.Command:
         if machine:
             click.echo(as_json(answer.rows))
         elif not out:
-            (answer.table or partial(show_table, answer))(view.title)
+            (answer.table or partial(show, answer.rows, answer.columns, answer.units))(view.title)
             if answer.words:
                 console().print(answer.words, soft_wrap=True)
 
@@ -196,6 +197,18 @@ def instrument(function: Callable[..., Answer]) -> click.Command:
     for option in reversed(_SHARED):
         command = option(command)
     return click.command(name, help=function.__doc__)(command)
+
+
+def spread_over(names: Sequence[str], most: int) -> list[str]:
+    """At most so many of the names, evenly over the depth, the first and the last among them."""
+    few = min(len(names), most)
+    return [names[round(i * (len(names) - 1) / max(few - 1, 1))] for i in range(few)]
+
+
+def number(values: torch.Tensor | None) -> float | None:
+    """The mean of the values (over the pictures) for a row; None where it is not defined."""
+    mean = None if values is None else float(values.mean())
+    return None if mean is None or mean != mean else mean
 
 
 def numbers(name: str, rows: Rows) -> dict[str, bytes]:
@@ -214,25 +227,3 @@ def drawn(figures: Mapping[str, Figure]) -> dict[str, bytes]:
             figure.savefig(file, format=kind)
             files[f"{name}.{kind}"] = file.getvalue()
     return files
-
-
-def show_table(answer: Answer, title: str) -> None:
-    """Print the rows as a table, one column a key, with its unit in the head."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    columns = list(answer.rows[0]) if answer.rows else []
-    for column in columns:
-        number = any(isinstance(row[column], int | float) for row in answer.rows)
-        heading = f"{column.replace('_', ' ')}\n[dim]{answer.units.get(column, '')}[/]"
-        table.add_column(heading, justify="right" if number else "left")
-    for row in answer.rows:
-        table.add_row(*(_cell(row[column]) for column in columns))
-    console().print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from labkit.probes.cam_methods import weighted, wide
 from labkit.probes.saliency import resized
-from labkit.probes.targets import Targets, classes, scores
+from labkit.probes.targets import Targets, named, scores, settled
 from labkit.taps import Site, Tail, evaluating
 
 Answered = tuple[Float[Tensor, "b h w"], Int64[Tensor, "b"] | None]
@@ -42,7 +42,7 @@ def scorecam(
     b, c = activations.shape[:2]
     found = []
     with torch.inference_mode(False), torch.no_grad(), evaluating(model):
-        asked = _fixed(model(images), targets)
+        asked = settled(model(images), targets)
         for channels, rows in _chunks(b, c, chunk, images.device):
             maps = activations[rows, channels]
             masks = resized(maps, (images.shape[-2], images.shape[-1]))
@@ -51,7 +51,7 @@ def scorecam(
             varies = (maps != maps[:, :1, :1]).any(dim=2, keepdim=True).any(dim=1, keepdim=True) & (high > low)
             masks = torch.where(varies, (masks - low) / torch.where(varies, high - low, 1), 0)
             found.append(_scores(model(images[rows] * masks[:, None]), asked, b))
-        return weighted(activations, torch.cat(found).view(c, b).T.softmax(dim=1)), _classes(asked)
+        return weighted(activations, torch.cat(found).view(c, b).T.softmax(dim=1)), named(asked)
 
 
 def ablationcam(
@@ -73,7 +73,7 @@ def ablationcam(
     found, value = [], tail.value[:0]
     with torch.inference_mode(False), torch.no_grad():
         activations = site.after.to_map(tail.value)
-        asked = _fixed(tail.output, targets)
+        asked = settled(tail.output, targets)
         whole = _scores(tail.output, asked, b)
         for channels, rows in _chunks(b, c, chunk, images.device):
             if len(value) != len(rows):
@@ -85,7 +85,7 @@ def ablationcam(
             maps[at, channels] = activations[rows, channels]
         without = torch.cat(found).view(c, b).T
         weights = (whole[:, None] - without) / torch.where(whole != 0, whole.abs(), 1)[:, None]
-        return weighted(activations, weights), _classes(asked)
+        return weighted(activations, weights), named(asked)
 
 
 def _chunks(b: int, c: int, chunk: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
@@ -93,15 +93,6 @@ def _chunks(b: int, c: int, chunk: int, device: torch.device) -> Iterator[tuple[
     together = max(1, chunk // b)
     for channels in torch.arange(c, device=device).split(together):
         yield channels.repeat_interleave(b), torch.arange(b, device=device).repeat(len(channels))
-
-
-def _fixed(output: Tensor, targets: Targets) -> Targets:
-    """The targets with the argmax settled by the whole picture, so that every channel answers for the same class."""
-    return targets if callable(targets) else classes(output, targets)
-
-
-def _classes(asked: Targets) -> Tensor | None:
-    return None if callable(asked) else asked
 
 
 def _scores(output: Tensor, asked: Targets, b: int) -> Float[Tensor, "n"]:

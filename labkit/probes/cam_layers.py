@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from labkit.probes.inputs import Refused
-from labkit.probes.targets import Targets, classes, scores
+from labkit.probes.targets import Targets, named, scores, settled
 from labkit.taps import Site, blocks, holding, noise_for, site_of, sites
 
 
@@ -118,18 +118,18 @@ def look_at(
 
     Where no gradient arrives, `gradients` are zeros.
     """
-    asked = gradient = None
+    gradient = None
     with holding(model, [site.name], graph=gradients) as held:
         # A tensor of inference_mode could not be kept for the backward pass.
         output = model(images.clone() if images.is_inference() else images)
         value = held[site.name]
         if gradients:
-            asked = None if callable(targets) else classes(output, targets)
-            score = scores(output, targets if asked is None else asked).sum()
+            asked = settled(output, targets)
+            score = scores(output, asked).sum()
             if score.requires_grad:
                 (gradient,) = torch.autograd.grad(score, [value], allow_unused=True)
             gradient = site.after.to_map(torch.zeros_like(value) if gradient is None else gradient)
-        return Seen(site, site.after.to_map(value.detach()), gradient, asked)
+        return Seen(site, site.after.to_map(value.detach()), gradient, named(asked) if gradients else None)
 
 
 def _moved(there: Reach, tried: int) -> str | None:

@@ -20,7 +20,7 @@ from labkit.probes.cam_layers import reach
 from labkit.probes.inputs import check_call
 from labkit.probes.rollout import gradient_rollout
 from labkit.probes.saliency import Saliency
-from labkit.probes.targets import Targets, classes, scores
+from labkit.probes.targets import Targets, named, scores, settled
 from labkit.taps import Tail, Unreadable, blocks, evaluating, first, layouts, reading, replacing, with_first
 
 
@@ -31,19 +31,19 @@ def relevance(model: nn.Module, images: Float[Tensor, "b 3 height width"], *, ta
     its row, as in the paper; where the head reads the mean of the patches, it is the mean of their rows. Which tokens
     are read is found by a dry run. Raises Unreadable for models whose layers do not all look from all tokens to all.
     """
-    chosen = None
+    asked = targets
 
     def score(logits: Tensor) -> Tensor:
-        nonlocal chosen
-        chosen = None if callable(targets) else classes(logits, targets)
-        return scores(logits, targets if chosen is None else chosen)
+        nonlocal asked
+        asked = settled(logits, targets)
+        return scores(logits, asked)
 
     rolled = gradient_rollout(model, images, targets=score)
     size = images.shape[-2], images.shape[-1]
     h, w = next(iter(layouts(model, size).values())).grid
     gained = rolled - torch.eye(rolled.shape[-1], device=rolled.device)
     rows = gained[:, reach(model, size).read.to(rolled.device)].mean(dim=1)
-    return Saliency(rearrange(rows[:, -h * w :], "b (h w) -> b h w", h=h), "relevance", chosen)
+    return Saliency(rearrange(rows[:, -h * w :], "b (h w) -> b h w", h=h), "relevance", named(asked))
 
 
 def legrad(model: nn.Module, images: Float[Tensor, "b 3 height width"], *, targets: Targets = None) -> Saliency:
@@ -71,11 +71,11 @@ def legrad(model: nn.Module, images: Float[Tensor, "b 3 height width"], *, targe
         x = images.clone().requires_grad_()  # a frozen model has no graph of its own
         with replacing(model, dict.fromkeys(there, leave)), reading(model, "b heads q k") as found:
             output = model(x)
-        chosen = None if callable(targets) else classes(output, targets)
+        asked = settled(output, targets)
         head = Tail(model, there[-1], x.detach())
         rows = torch.arange(len(images), device=images.device).repeat(len(there))
         layers = head(torch.cat(behind), rows).split(len(images))
-        score = sum(scores(logits, targets if chosen is None else chosen).sum() for logits in layers)
+        score = sum(scores(logits, asked).sum() for logits in layers)
         inner = {name: attn for name, attn in found.items() if name.startswith(tuple(f"{block}." for block in there))}
         gradients = torch.autograd.grad(score, list(inner.values()), allow_unused=True)
     found = {
@@ -85,7 +85,7 @@ def legrad(model: nn.Module, images: Float[Tensor, "b 3 height width"], *, targe
     maps = placed(found, layouts(model, size), batch=len(images))
     seen = torch.stack([attention.dense().mean(dim=(1, 2)) for attention in maps]).mean(dim=0)
     h, w = maps[-1].key_grid
-    return Saliency(rearrange(seen[:, -h * w :], "b (h w) -> b h w", h=h), "legrad", chosen)
+    return Saliency(rearrange(seen[:, -h * w :], "b (h w) -> b h w", h=h), "legrad", named(asked))
 
 
 def _one_stack(model: nn.Module, size: tuple[int, int]) -> list[str]:

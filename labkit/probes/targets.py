@@ -46,6 +46,16 @@ def scores(logits: object, targets: Targets) -> Float[Tensor, "b"]:
     return logits.gather(1, chosen[:, None])[:, 0]
 
 
+def settled(logits: object, targets: Targets) -> Int64[Tensor, "b"] | Callable[[Tensor], Tensor]:
+    """The targets with the argmax settled by these logits, so that every later question is about the same class."""
+    return targets if callable(targets) else classes(logits, targets)
+
+
+def named(asked: Int64[Tensor, "b"] | Callable[[Tensor], Tensor]) -> Int64[Tensor, "b"] | None:
+    """The class of each image among settled targets; None where a function was the target."""
+    return None if callable(asked) else asked
+
+
 def check_logits(logits: object) -> None:
     """Raise Refused unless the model's output is `b classes`."""
     if not isinstance(logits, Tensor) or logits.ndim != 2:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labkit.commands._seeing import Answer, View, instrument, show_table
+from labkit.commands._seeing import Answer, View, instrument
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,9 +84,8 @@ def cam(view: View, *, methods: tuple[str, ...], target: str | None, layer: str 
     units = {"row": "cell", "column": "cell", "area": "share", "highest": "raw", "lowest": "raw"}
     # What fits a terminal of 80 columns; the rest is in --json and --out.
     shown = ("picture", "category", "method", *units) if len(view.titles) > 1 else ("method", "layer", *units)
-    short = Answer([{name: row[name] for name in shown} for row in rows], dict, units)
     notes = [_classes(view, found), *dict.fromkeys(one.note for one in found.values() if one.note)]
-    return Answer(rows, partial(_figures, view, found), units, "\n".join(notes), table=partial(show_table, short))
+    return Answer(rows, partial(_figures, view, found), units, "\n".join(notes), shown)
 
 
 def _look(view: View, methods: tuple[str, ...], target: int | None, layer: str | None) -> dict[str, Saliency]:

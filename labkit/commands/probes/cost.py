@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labkit.commands._output import BadInput
-from labkit.commands._seeing import Answer, View, instrument, show_table
+from labkit.commands._seeing import Answer, View, instrument
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,9 +55,9 @@ def cost(view: View, *, sizes: tuple[int, ...], batch: int, repeats: int, by_lay
     where = f"torch threads: {torch.get_num_threads()}" if view.device == "cpu" else "events"
     words.append(f"Timed on {view.device} ({where}), batch {batch}.")
     left_out = {"tokens_s", "kind", "output"} | ({"peak"} if view.device == "cpu" else set())
-    short = Answer([{key: row[key] for key in row if key not in left_out} for row in rows], dict, units)
+    shown = [key for row in rows[:1] for key in row if key not in left_out]
     draw = partial(_figures, view, found)
-    return Answer(rows, draw, units, "\n".join(words), table=partial(show_table, short))
+    return Answer(rows, draw, units, "\n".join(words), shown)
 
 
 def _sizes(found: Growth) -> list[dict]:

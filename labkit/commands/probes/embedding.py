@@ -11,7 +11,7 @@ import click
 
 from labkit.commands._output import BadInput
 from labkit.commands._seeing import Answer, Rows, View, instrument
-from labkit.commands._short import short
+from labkit.commands._tables import short
 
 if TYPE_CHECKING:
     import numpy as np

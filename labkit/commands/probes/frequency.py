@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from labkit.commands._output import BadInput
-from labkit.commands._seeing import Answer, View, instrument
-from labkit.commands._short import short
+from labkit.commands._seeing import Answer, View, instrument, number
+from labkit.commands._tables import short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,12 +53,12 @@ def frequency(view: View, *, kind: str | None, cutoff: str | None, target: str |
             "layer": layer,
             "name": one.name,
             "grid": "{}x{}".format(*one.grid),
-            "low": _number(one.bands.low),
-            "mid": _number(one.bands.mid),
-            "high": _number(one.bands.high),
-            "relative_high": _number(one.slope),
-            "delta": _number(one.delta),
-            "high_share": _number(one.high),
+            "low": number(one.bands.low),
+            "mid": number(one.bands.mid),
+            "high": number(one.bands.high),
+            "relative_high": number(one.slope),
+            "delta": number(one.delta),
+            "high_share": number(one.high),
         }
         for layer, one in enumerate(found)
     ]
@@ -183,9 +183,3 @@ def _pixels(view: View, picture: int) -> np.ndarray:
 
 def _array(values: Tensor) -> np.ndarray:
     return values.float().cpu().numpy()
-
-
-def _number(values: Tensor) -> float | None:
-    """The mean over the pictures; None where it is not defined."""
-    mean = float(values.mean())
-    return None if mean != mean else mean

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labkit.commands._output import BadInput
-from labkit.commands._seeing import Answer, View, instrument, show_table
+from labkit.commands._seeing import Answer, View, instrument, number, spread_over
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,9 +61,9 @@ def mixing(
     what = "whole blocks, the residual path included; --branch leaves it out"
     what = "the branch alone" if branch else "attention layers and their two parts" if held else what
     left_out = {"grid", "area", "high", "error"} | ({"distance", "entropy"} if beside else set())
-    short = Answer([{key: row[key] for key in row if key not in left_out} for row in rows], dict, units)
+    shown = [key for key in rows[0] if key not in left_out]
     draw, words = partial(_figures, view, found, held), f"Measured: {what}."
-    return Answer(rows, draw, units, words, table=partial(show_table, short))
+    return Answer(rows, draw, units, words, shown)
 
 
 def _blocks(view: View, layers: tuple[str, ...], branch: bool, how: dict) -> Read:
@@ -107,18 +107,11 @@ def _chosen(layers: tuple[str, ...], there: list[str], nothing: str) -> list[str
         return list(layers)
     if not there:
         raise BadInput(f"{nothing}.")
-    if layers:
-        return there
-    few = min(len(there), MOST)
-    return [there[round(i * (len(there) - 1) / max(few - 1, 1))] for i in range(few)]
+    return there if layers else spread_over(there, MOST)
 
 
 def _row(model: str, mixing: MixingMap, measures: MixingMeasures, *, several: bool) -> dict:
     from labkit.probes.filters import attention_response
-
-    def number(values) -> float | None:
-        value = values.mean().item()
-        return None if value != value else value
 
     row = {"model": model} if several else {}
     row |= {"block": mixing.name, "grid": "{}x{}".format(*mixing.grid)}

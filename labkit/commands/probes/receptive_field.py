@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labkit.commands._output import BadInput
-from labkit.commands._seeing import Answer, View, instrument, show_table
+from labkit.commands._seeing import Answer, View, instrument, spread_over
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,8 +39,7 @@ def receptive_field(view: View, *, layers: tuple[str, ...], unit: str | None, ho
     names = list(layers)
     if not layers or layers == ("all",):
         names = [site.name for site in blocks(view.model, size)]
-        few = min(len(names), MOST)
-        names = names if layers else [names[round(i * (len(names) - 1) / max(few - 1, 1))] for i in range(few)]
+        names = names if layers else spread_over(names, MOST)
     at = _place(unit)
     view.say("What the units can see …")
     theory = theoretical_fields(view.model, size, layers=names, unit=at, local=local)
@@ -50,10 +49,8 @@ def receptive_field(view: View, *, layers: tuple[str, ...], unit: str | None, ho
     units = dict.fromkeys(("size", "jump", "start", "side50", "side99", "width"), "pixels")
     units |= dict.fromkeys(("area20", "area30", "area50", "area99"), "of picture")
     rows = [_row(*one) for one in found]
-    short = Answer(
-        [{key: row[key] for key in row if not key.startswith(("area", "unit"))} for row in rows], dict, units
-    )
-    return Answer(rows, partial(_figures, view, found), units, _words(theory), table=partial(show_table, short))
+    shown = [key for key in rows[0] if not key.startswith(("area", "unit"))]
+    return Answer(rows, partial(_figures, view, found), units, _words(theory), shown)
 
 
 def _place(unit: str | None) -> tuple[int, int] | None:

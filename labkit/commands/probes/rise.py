@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labkit.commands._seeing import Answer, View, instrument, show_table
+from labkit.commands._seeing import Answer, View, instrument
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,9 +67,8 @@ def rise(view: View, *, masks: int, seed: int, target: str | None, precision: fl
     words = "Most of the error is common to all pixels: the pattern is surer than each value."
     # What fits a terminal of 80 columns; the rest is in --json and --out.
     shown = ("picture", "category", "row", "column", "highest", "lowest", "error", "noise")
-    short = Answer([{name: row[name] for name in shown} for row in rows], dict, units)
     figures = partial(_figures, view, stages, rows)
-    return Answer(rows, figures, units, f"{state.n} masks. {words}", table=partial(show_table, short))
+    return Answer(rows, figures, units, f"{state.n} masks. {words}", shown)
 
 
 def _numbers(found: Tensor, error: Tensor) -> dict[str, Any]:

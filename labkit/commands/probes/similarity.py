@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labkit.commands._output import BadInput
-from labkit.commands._seeing import Answer, View, instrument
-from labkit.commands._short import short
+from labkit.commands._objects import marked
+from labkit.commands._seeing import Answer, View, instrument, number
+from labkit.commands._tables import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ def similarity(view: View, *, target: str | None, mask: Path | None, against: st
     from labkit.probes.lesion import lesions
     from labkit.probes.similarity import smoothness
 
-    found = smoothness(view.model, view.images, mask=_mask(view, mask))
+    found = smoothness(view.model, view.images, mask=_object(view, mask))
     view.say("Leaving out one block after another …")
     lost = lesions(view.model, view.images, targets=view.target(target))
     rows = [
@@ -70,15 +70,15 @@ def similarity(view: View, *, target: str | None, mask: Path | None, against: st
             "layer": layer,
             "name": one.name,
             "grid": "{}x{}".format(*one.grid),
-            "similarity": _number(one.raw.mean),
-            "similarity_centred": _number(one.centred.mean),
-            "spread_centred": _number(one.centred.spread),
-            "effective_rank": _number(one.effective_rank),
-            "high_frequency": _number(one.high_frequency),
-            "cls": _number(one.prefix[:, 0]) if one.prefix.shape[1] else None,
-            "same": _number(one.objects.same) if one.objects else None,
-            "different": _number(one.objects.different) if one.objects else None,
-            "lesion_drop": _number(without.drop),
+            "similarity": number(one.raw.mean),
+            "similarity_centred": number(one.centred.mean),
+            "spread_centred": number(one.centred.spread),
+            "effective_rank": number(one.effective_rank),
+            "high_frequency": number(one.high_frequency),
+            "cls": number(one.prefix[:, 0]) if one.prefix.shape[1] else None,
+            "same": number(one.objects.same) if one.objects else None,
+            "different": number(one.objects.different) if one.objects else None,
+            "lesion_drop": number(without.drop),
         }
         for layer, (one, without) in enumerate(zip(found, lost, strict=True))
     ]
@@ -89,10 +89,10 @@ def similarity(view: View, *, target: str | None, mask: Path | None, against: st
 
 
 def _words(found: Sequence[Smoothness], lost: Sequence[Lesion]) -> str:
-    drops = {one.name: _number(one.drop) for one in lost if one.drop is not None}
+    drops = {one.name: number(one.drop) for one in lost if one.drop is not None}
     most = max(drops, key=lambda name: drops[name]) if drops else None
     needed = f" The model misses {most} most: {drops[most]:+.2f} of probability." if most and drops[most] > 0.01 else ""
-    first, last = _number(found[0].raw.mean), _number(found[-1].raw.mean)
+    first, last = number(found[0].raw.mean), number(found[-1].raw.mean)
     return f"Two tokens have a cosine of {first:.2f} behind the first block and {last:.2f} behind the last.{needed}"
 
 
@@ -136,8 +136,8 @@ def _figures(view: View, found: Sequence[Smoothness], lost: Sequence[Lesion]) ->
             + (f", averaged down to {SIDE}×{SIDE} cells" if max(grids[0]) > SIDE else ""),
         ),
         "lesions": draw.lesions(
-            [_number(one.drop) for one in lost],
-            [_number(one.turned) for one in lost],
+            [number(one.drop) for one in lost],
+            [number(one.turned) for one in lost],
             grids=grids,
             title=view.title,
         ),
@@ -195,26 +195,8 @@ def _coarse(maps: Tensor) -> Tensor:
     return adaptive_avg_pool2d(maps, tuple(min(side, SIDE) for side in maps.shape[-2:]))
 
 
-def _mask(view: View, path: Path | None) -> Tensor | None:
-    if path is None:
+def _object(view: View, mask: Path | None) -> Tensor | None:
+    if mask is None:
         return None
-    import numpy as np
-    import torch
-
-    from labkit.data.images import open_image
-
     view.one()
-    drawn = open_image(path)
-    if drawn.size != view.pictures[0].size:
-        raise BadInput(
-            f"--mask {path}: it has {drawn.size[0]} x {drawn.size[1]} pixels, the picture {view.pictures[0].size[0]} x "
-            f"{view.pictures[0].size[1]}; draw it over the picture itself."
-        )
-    grey = np.asarray(view.opened.transform.view(drawn).convert("L"))
-    return torch.from_numpy(grey > 127)[None].to(view.device)
-
-
-def _number(values: Tensor | None) -> float | None:
-    """The mean over the pictures; None where it is not defined."""
-    mean = None if values is None else float(values.mean())
-    return None if mean is None or mean != mean else mean
+    return marked(view, (mask,))
