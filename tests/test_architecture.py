@@ -15,19 +15,21 @@ MODULES = sorted((ROOT / "labkit").rglob("*.py"))
 # Room -> the rooms it may import. A room is a module or a package of labkit; its own modules may meet each other.
 RINGS: dict[str, set[str]] = {
     "taps": set(),
-    "models": {"taps"},
-    "probes": {"taps"},
+    "paper": set(),
+    "models": {"paper", "taps"},
+    "probes": {"paper", "taps"},
     "data": set(),
     "viz": set(),
     "training": {"models", "data"},
     "pretrained": {"models", "training", "data"},
     "session": {"pretrained", "probes", "data", "taps"},
-    "widgets": {"session", "viz"},
+    "experiments": {"paper", "taps", "models", "probes", "data", "viz", "pretrained"},
+    "widgets": {"session", "viz", "experiments"},
     "bench": {"probes", "taps"},
 }
 ANYTHING = {"cli", "commands"}
 # Inside models, from the bottom up: a floor may use the floors below it.
-FLOORS = ["layers", "backbones"]
+FLOORS = ["layers", "mixers", "scaffold", "backbones"]
 DRAWING = {"numpy", "matplotlib", "plotly"}
 WINDOWS = {"apps", "notebooks", "tests"}
 

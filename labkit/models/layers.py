@@ -77,3 +77,29 @@ class GridPositions(nn.Module):
         if (h, w) != table.shape[-2:]:
             table = F.interpolate(table, size=(h, w), mode="bicubic", align_corners=False)
         return rearrange(table, "1 c h w -> 1 (h w) c")
+
+
+class DropPath(nn.Module):
+    """In training, drop a whole residual branch for a sample with probability `rate`; scale the others up to match."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *rest"]:
+        if not self.training or self.rate == 0:
+            return x
+        keep = torch.rand(len(x), *(1,) * (x.ndim - 1), device=x.device) >= self.rate
+        return x * keep / (1 - self.rate)
+
+
+class OnMap(nn.Module):
+    """A part that takes maps `b c h w` (a convolution, a norm of torch), where the tokens come as `b h w c`."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, x: Float[Tensor, "b h_in w_in c_in"]) -> Float[Tensor, "b h w c"]:
+        x = self.part(rearrange(x, "b h w c -> b c h w"))
+        return rearrange(x, "b c h w -> b h w c")

@@ -10,8 +10,8 @@ from torch import nn
 
 from labkit.models.backbones import resnet, vit
 from labkit.models.backbones.resnet import ResNet
-from labkit.models.backbones.vit import DropPath, ViT
-from labkit.models.layers import ConvStem, GridPositions
+from labkit.models.backbones.vit import ViT
+from labkit.models.layers import ConvStem, DropPath, GridPositions
 
 MODULES = pytest.mark.parametrize("module", [vit, resnet], ids=["vit", "resnet"])
 

@@ -16,7 +16,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labkit.models.layers import GridPositions, Mlp, PatchStem
+from labkit.models.layers import DropPath, GridPositions, Mlp, PatchStem
 from labkit.taps import Tap
 
 
@@ -55,20 +55,6 @@ class Block(nn.Module):
         x = x + self.skip(self.attn(self.norm1(x)))
         x = x + self.skip(self.mlp(self.norm2(x)))
         return self.tokens(x)
-
-
-class DropPath(nn.Module):
-    """In training, drop a whole residual branch for a sample with probability `rate`; scale the others up to match."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
-        if not self.training or self.rate == 0:
-            return x
-        keep = torch.rand(len(x), 1, 1, device=x.device) >= self.rate
-        return x * keep / (1 - self.rate)
 
 
 class ViT(nn.Module):
