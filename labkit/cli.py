@@ -17,6 +17,8 @@ COMMANDS = {
     "app": "serve",
     "doctor": "doctor",
     "models": "models",
+    "papers": "papers",
+    "run": "run",
     "data": "data",
     "probe": "probe",
     "train": "train",

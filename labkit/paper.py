@@ -90,6 +90,10 @@ class Exhibit:
         return self.file.rpartition("/")[0]
 
     @property
+    def has_experiment(self) -> bool:
+        return (HERE / "experiments" / f"{self.id}.py").exists()
+
+    @property
     def measured(self) -> dict[str, Any] | None:
         """What its experiment found when it was last measured over seeds (see scripts/catalogue.py); None if never."""
         stored = HERE / "experiments" / f"{self.id}.json"
@@ -118,7 +122,7 @@ class BadExhibit(ValueError):
 
 @cache
 def catalogue() -> tuple[Exhibit, ...]:
-    """All exhibits, by their number. Raises BadExhibit for one that cannot be read, or for two of one number or name."""
+    """All exhibits, by their number. Raises BadExhibit for one that cannot be read, or two of one number or name."""
     files = (path for room in ROOMS for path in sorted((HERE / room).rglob("*.py")))
     found = [exhibit for path in files if (exhibit := read(path.read_text("utf-8"), str(path.relative_to(HERE))))]
     for key in ("number", "id"):

@@ -11,12 +11,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 @dataclass(frozen=True)
 class Slider:
-    """The range of a number: `Annotated[float, Slider(0, 1, 0.05)]`, ends included; `says` what it turns."""
+    """The range of a number, ends included: `Annotated[float, Slider(0, 1, 0.05), "what it turns"]`."""
 
     low: float
     high: float
     step: float = 1
-    says: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,13 @@ class Knob:
         """Its name for people."""
         return self.name.replace("_", " ")
 
+    @property
+    def range(self) -> str:
+        """What it can be, in a few characters."""
+        if self.kind is bool:
+            return "yes|no"
+        return "|".join(self.choices) if self.choices else f"{self.low:g}..{self.high:g}"
+
     def check(self, value: Any) -> Any:
         """The value in the knob's own type. Raises BadKnob with the range, the choices, or the nearest of them."""
         if self.kind is bool:
@@ -57,6 +63,10 @@ class Knob:
         number = self._number(value)
         if not self.low <= number <= self.high:
             raise BadKnob(f"{self.name} goes from {self.low:g} to {self.high:g}, got {number:g}.")
+        if self.kind is int and (number - self.low) % self.step:
+            raise BadKnob(
+                f"{self.name} goes from {self.low:g} to {self.high:g} in steps of {self.step:g}, got {number:g}."
+            )
         return number
 
     def _number(self, value: Any) -> float | int:
@@ -100,15 +110,15 @@ def _knob(parameter: inspect.Parameter, hint: Any) -> Knob:
     name, default = parameter.name, parameter.default
     if parameter.kind is not parameter.KEYWORD_ONLY or default is parameter.empty:
         raise TypeError(f"{name} is no knob: knobs are keyword arguments (after the *) with a default.")
-    slider = Slider(0, 0)
-    if get_origin(hint) is Annotated:
-        hint, slider = get_args(hint)
+    hint, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    says = next((note for note in notes if isinstance(note, str)), "")
+    slider = next((note for note in notes if isinstance(note, Slider)), None)
     if get_origin(hint) is Literal:
-        return Knob(name, str, default, slider.says, choices=get_args(hint))
+        return Knob(name, str, default, says, choices=get_args(hint))
     if hint is bool:
-        return Knob(name, bool, default, slider.says)
-    if hint in (int, float) and slider.low < slider.high:
-        return Knob(name, hint, default, slider.says, slider.low, slider.high, slider.step)
+        return Knob(name, bool, default, says)
+    if hint in (int, float) and slider:
+        return Knob(name, hint, default, says, slider.low, slider.high, slider.step)
     raise TypeError(
         f"{name} is no knob: expected Annotated[int or float, Slider(low, high, step)], Literal['a', 'b'] or bool, "
         f"got {hint}."

@@ -146,7 +146,7 @@ class Head(nn.Module):
 
 
 def small_weights(module: nn.Module) -> None:
-    """Linear maps start from a normal distribution of 0.02 cut at two units, without bias: `model.apply(small_weights)`."""
+    """For `model.apply`: linear maps start normal with a deviation of 0.02, their bias at 0."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

@@ -1,4 +1,4 @@
-"""A picture's own spectrum makes the filter that it is multiplied by: a convolution as large as the map, anew for each picture.
+"""A picture's spectrum makes the filter it is multiplied by: a convolution as large as the map, new for each picture.
 
 Paper    Huang et al., "Adaptive Frequency Filters As Efficient Global Token Mixers", ICCV 2023
 Adds     the adaptive frequency filter (AFF), a global mixer by way of the Fourier transform, and AFFNet around it
@@ -30,8 +30,8 @@ PAPER = Paper(
     title="Adaptive Frequency Filters As Efficient Global Token Mixers",
     year=2023,
     arxiv="2307.14008",
-    claim="A filter in the frequency domain, made from the picture it filters, is a dynamic convolution as large as the "
-    "map, and so a global token mixer at the price of a Fourier transform.",
+    claim="A filter in the frequency domain, made from the picture it filters, is a dynamic convolution as large as "
+    "the map, and so a global token mixer at the price of a Fourier transform.",
 )
 
 # Table 1 of the paper, at 256 pixels.
@@ -122,7 +122,7 @@ class ConvBn(nn.Sequential):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, look around channel by channel, narrow again (MobileNetV2): `b c h w`, with a skip where the shape stays."""
+    """Widen, look around in each channel, narrow again (MobileNetV2): `b c h w`; a skip where the shape stays."""
 
     def __init__(self, dim_in: int, dim: int, *, expand: int, stride: int = 1) -> None:
         super().__init__()

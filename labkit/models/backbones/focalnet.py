@@ -1,9 +1,9 @@
-"""Each cell gathers what lies around it at several ranges, weighs the ranges by its own content, and is multiplied by it.
+"""Each cell gathers what lies around it at several ranges, weighs them by its own content, and is multiplied by it.
 
 Paper    Yang et al., "Focal Modulation Networks", NeurIPS 2022
 Adds     focal modulation in the place of attention: first gather, for all queries at once, then meet the query
 Reads    q, z0, g = split(x W)                       b h w c,  b h w c,  b h w L+1
-         zl = GELU(depthwise(z(l-1)))                kernel 3, 5, 7, …: wider from level to level;  z(L+1) = GELU(mean of zL)
+         zl = GELU(depthwise(z(l-1)))                kernel 3, 5, 7, …;  the last level is GELU(mean of zL)
          m  = h(Σ gl · zl)                           a gate is one number a cell and level, with no activation
          y  = (q ∘ m) W_out
 Costs    4 dim² multiplications a cell for the linear maps and dim · Σ kernel² for the levels: linear in the cells
@@ -30,8 +30,8 @@ PAPER = Paper(
     title="Focal Modulation Networks",
     year=2022,
     arxiv="2203.11926",
-    claim="Contexts gathered from short to long range, gated by each token's content and multiplied into it, take the place "
-    "of attention at a like cost, and do better.",
+    claim="Contexts gathered from short to long range, gated by each token's content and multiplied into it, take the "
+    "place of attention at a like cost, and do better.",
 )
 
 # Tables 1, 2 and 6 of the paper; srf: two focal levels, lrf: three; iso: one stage on a grid of 16 x 16 pixels a cell.

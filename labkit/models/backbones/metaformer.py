@@ -31,8 +31,8 @@ PAPER = Paper(
     title="MetaFormer Is Actually What You Need for Vision",
     year=2022,
     arxiv="2111.11418",
-    claim="The frame of a transformer, not its attention, makes it strong: with a plain average of the neighbours as the "
-    "only mixing it keeps up with attention.",
+    claim="The frame of a transformer, not its attention, makes it strong: with a plain average of the neighbours as "
+    "the only mixing it keeps up with attention.",
 )
 
 # Table 1 of the paper for the shapes, table 2 for top-1.

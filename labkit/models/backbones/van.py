@@ -1,4 +1,4 @@
-"""A large kernel taken apart into three cheap steps makes a map of weights, a number a cell and channel, that the cells are multiplied by.
+"""A large kernel, taken apart into three cheap steps, makes a map of weights that the picture is multiplied by.
 
 Paper    Guo et al., "Visual Attention Network", Computational Visual Media 2023
 Adds     large kernel attention (LKA): long range, linear in the cells, different for each channel, no softmax

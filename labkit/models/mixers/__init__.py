@@ -1,1 +1,1 @@
-"""Token mixers that any exhibit may be compared with: `b h w c -> b h w c`. A paper's own mixer stands in its exhibit."""
+"""Token mixers that any exhibit may be compared with: `b h w c -> b h w c`. A paper's own is in its exhibit."""

@@ -1,0 +1,93 @@
+"""One frame, a choice of mixers: teach each for a few seconds which shape it sees, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from torch import nn
+
+from labkit.experiments._knobs import Slider
+from labkit.experiments._lessons import learn, scenes, seeded
+from labkit.experiments._readout import Number, Readout, verdict_of
+from labkit.models.backbones.metaformer import PAPER, Pooling, metaformer
+from labkit.models.mixers.plain import Depthwise, NoMixing, RandomMixing, SelfAttention
+from labkit.probes.cost import cost
+from labkit.probes.mixing import mixing_maps
+from labkit.probes.mixing_measures import measure_mixing
+from labkit.viz import experiments as draw
+
+SIDE = 32
+CHANCE = 0.25
+CLOSE, BETTER = 0.05, 0.02
+"""So near (of an accuracy, 0..1) is keeping up, so much more is better: 512 pictures tell it to within 0.02."""
+
+
+def experiment(
+    *,
+    mixer: Annotated[Literal["pooling", "depthwise", "random matrix", "nothing", "attention"], "who mixes"] = "pooling",
+    pool: Annotated[int, Slider(3, 7, 2), "cells along a side, for pooling"] = 3,
+    lesson: Annotated[Literal["shape", "position", "texture", "colour"], "what the models are to tell"] = "shape",
+    steps: Annotated[int, Slider(50, 1000, 50), "how long each model is taught"] = 300,
+    seed: Annotated[int, Slider(0, 99), "of weights and scenes"] = 0,
+) -> Readout:
+    """Put a mixer into the frame and teach it, beside the same frame with attention and with nothing."""
+    book = scenes(seed=seed, size=SIDE, about=lesson)
+    makers: dict[str, Callable[[int, int], nn.Module]] = {
+        "pooling": lambda stage, dim: Pooling(pool=pool),
+        "depthwise": lambda stage, dim: Depthwise(dim),
+        "random matrix": lambda stage, dim: RandomMixing(grid=(SIDE // 4 >> stage,) * 2),
+        "nothing": lambda stage, dim: NoMixing(),
+        "attention": lambda stage, dim: SelfAttention(dim, heads=2),
+    }
+    accuracy, models = {}, {}
+    for name in dict.fromkeys((mixer, "attention", "nothing")):
+        with seeded(seed):
+            models[name] = metaformer(dims=(24, 48), depths=(2, 2), mixer=makers[name], scale=0.1, classes=book.classes)
+            accuracy[name] = learn(models[name], book, steps=steps)
+    costs = {name: cost(model, (SIDE, SIDE)) for name, model in models.items()}
+    read = {name: mixing_maps(m, book.asked[:4], layers=["stages.0.1"], probes=2)[0] for name, m in models.items()}
+    reach = {name: measure_mixing(one).reach.mean().item() for name, one in read.items()}
+
+    frame = (accuracy["nothing"] - CHANCE) / (accuracy["attention"] - CHANCE)
+    near, helps = accuracy[mixer] >= accuracy["attention"] - CLOSE, accuracy[mixer] > accuracy["nothing"] + BETTER
+    # The cell at the centre of the grid behind the stem.
+    middle = SIDE // 8 * (SIDE // 4) + SIDE // 8
+    return Readout(
+        claim=PAPER.claim,
+        verdict=verdict_of(near, helps),
+        because=(
+            f"After {steps} steps the frame tells the {lesson} in {accuracy[mixer]:.0%} of new scenes with {mixer}, "
+            f"with attention in {accuracy['attention']:.0%}, without mixing in {accuracy['nothing']:.0%}: it "
+            f"{'keeps' if near else 'does not keep'} up (within {CLOSE:.0%}), and mixing so "
+            f"{'helps' if helps else 'does not help'}; chance is {CHANCE:.0%}."
+        ),
+        numbers={
+            "accuracy": Number(accuracy[mixer], "0..1"),
+            "accuracy with attention": Number(accuracy["attention"], "0..1"),
+            "accuracy with nothing": Number(accuracy["nothing"], "0..1"),
+            "share the frame earns alone": Number(frame, "of attention's gain over chance"),
+            "parameters": Number(costs[mixer].parameters),
+            "parameters of attention": Number(costs["attention"].parameters / costs[mixer].parameters, "times ours"),
+            "MACs of attention": Number(costs["attention"].macs / costs[mixer].macs, "times ours"),
+            "reach of a block": Number(reach[mixer], "0 = itself, 1 = everywhere"),
+            "reach of attention": Number(reach["attention"], "0 = itself, 1 = everywhere"),
+        },
+        figures={
+            "accuracy": draw.rivals(
+                accuracy,
+                label="share of 512 new scenes told right",
+                chosen=mixer,
+                line=(CHANCE, "chance"),
+                top=1.0,
+                title=f"The {lesson}, learned for {steps} steps in one frame",
+            ),
+            "mixing": draw.maps(
+                [one.shares[:, middle].mean(dim=0).view(one.key_grid).sqrt().numpy() for one in read.values()],
+                names=list(read),
+                notes=[f"reach {reach[name]:.2f}" for name in read],
+                label="√ share of the row",
+                title="Of which cells the second block makes the one in the middle",
+            ),
+        },
+    )
