@@ -21,8 +21,8 @@ SEEDS = (0, 1, 2)
 HEAD = """# The papers that hang in labkit
 
 Written by `python scripts/catalogue.py` from the exhibits and from what their experiments measured; do not edit it.
-*Held* says whether the claim held in all our runs (yes), in part or in some of them (partly), or in none (no). These are
-small models, taught for seconds: they show a mechanism, not an accuracy on ImageNet.
+*Held* says whether the claim held in all our runs (yes), in part or in some of them (partly), or in none (no). These
+are small models, taught for seconds: they show a mechanism, not an accuracy on ImageNet.
 
 | no. | paper | year | room and file | sizes | claim | held in our runs |
 | ---: | --- | --- | --- | --- | --- | --- |

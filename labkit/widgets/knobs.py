@@ -72,10 +72,11 @@ def words(found: Readout) -> str:
         f'<tr><th scope="row">{html.escape(name)}</th><td>{shown(one.value)}</td><td>{html.escape(one.unit)}</td></tr>'
         for name, one in found.numbers.items()
     )
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("measured", "value", "unit"))
     return (
         f'<div class="lk-readout"><p><b>The claim:</b> {html.escape(found.claim)}</p>'
         f'<p><b class="lk-{found.verdict}">{VERDICTS[found.verdict]}</b> {html.escape(found.because)}</p>'
-        f'<table><thead><tr><th scope="col">measured</th><th scope="col">value</th><th scope="col">unit</th></tr></thead>'
+        f"<table><thead><tr>{heads}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
 

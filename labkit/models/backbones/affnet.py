@@ -70,7 +70,11 @@ class ComplexGroups(nn.Module):
 
 
 class FrequencyFilter(nn.Module):
-    """The adaptive frequency filter, `b h w c -> b h w c`."""
+    """The adaptive frequency filter, `b h w c -> b h w c`.
+
+    For a filter that is held it is a convolution. But a shift of the picture turns the phases that the filter is made
+    of, so a shifted picture gets another filter, and not the shifted answer.
+    """
 
     def __init__(self, dim: int, *, groups: int = 8, shrink: float = 0.01) -> None:
         super().__init__()

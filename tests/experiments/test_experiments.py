@@ -1,0 +1,104 @@
+"""Every experiment answers, whole and the same twice, and its panel turns the same knobs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from labkit.experiments import experiment_of, knobs_of, run
+from labkit.experiments.affnet import convolved, dense_macs, fourier_macs
+from labkit.paper import catalogue
+from labkit.widgets.knobs import Panel, shown
+
+EVERY = pytest.mark.parametrize("one", [one for one in catalogue() if one.has_experiment], ids=lambda one: one.id)
+
+
+def quick(one) -> dict:
+    """The knobs with which it answers soonest."""
+    return {"steps": 50} if "steps" in {knob.name for knob in knobs_of(experiment_of(one.id))} else {}
+
+
+@EVERY
+def test_its_knobs_are_knobs_and_one_is_the_seed(one):
+    knobs = {knob.name: knob for knob in knobs_of(experiment_of(one.id))}
+    assert "seed" in knobs
+    assert all(knob.says for knob in knobs.values()), "a knob says what it turns"
+    assert all(knob.check(knob.default) == knob.default for knob in knobs.values())
+
+
+@EVERY
+@pytest.mark.slow
+def test_it_answers_in_full_and_the_same_twice(one):
+    experiment = experiment_of(one.id)
+    dice, grad = torch.get_rng_state(), torch.is_grad_enabled()
+    first, second = (run(experiment, {**quick(one), "seed": 1}) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), dice)
+    assert torch.is_grad_enabled() is grad
+    assert {n: v.value for n, v in first.numbers.items()} == {n: v.value for n, v in second.numbers.items()}
+    assert first.claim == one.paper.claim
+    assert first.verdict in ("held", "partly", "not")
+    assert first.because.endswith(".")
+    assert len(first.numbers) >= 4
+    assert all(math.isfinite(number.value) for number in first.numbers.values())
+    assert first.figures
+    assert all(isinstance(figure, Figure) and figure.axes for figure in first.figures.values())
+    assert first.seconds < 120
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        ("metaformer", {"mixer": "random matrix", "lesson": "position"}),
+        ("metaformer", {"mixer": "depthwise", "lesson": "texture"}),
+        ("focalnet", {"levels": 1, "whole_map": False}),
+        ("affnet", {"filters": "another's", "keep": "low"}),
+        ("van", {"join": "plus", "photo": "coffee"}),
+    ],
+)
+def test_other_settings_answer_too(name, knobs):
+    steps = {} if name == "van" else {"steps": 50}
+    found = run(experiment_of(name), knobs | steps)
+    if name == "van":
+        assert found.numbers["not linear"].value < 1e-5, "a sum of convolutions is linear: the product is what adapts"
+    if name == "focalnet":
+        assert found.numbers["field with the whole map"].value == found.numbers["field of the levels"].value == 3
+    if name == "affnet":
+        assert found.numbers["accuracy as turned"].value != found.numbers["accuracy"].value
+
+
+def test_a_circular_convolution_written_out():
+    maps = torch.arange(6.0).view(1, 1, 2, 3)
+    moved = torch.zeros_like(maps)
+    moved[..., 1, 2] = 1  # one row down, two columns right, around the edge
+    assert torch.equal(convolved(maps, moved), maps.roll((1, 2), (-2, -1)))
+
+
+def test_the_price_of_a_fourier_transform():
+    # 49 cells, 24 channels, by hand: 24 · (2·4·24/8·31.5 + 4·31.5 + 2.5·49·log2 49).
+    assert fourier_macs(49, 24) == pytest.approx(24 * (756 + 126 + 2.5 * 49 * math.log2(49)))
+    assert dense_macs(49, 24) == 24 * 49**2
+
+
+def test_a_panel_turns_the_knobs_of_its_experiment():
+    from tests.experiments.test_knobs import toy
+
+    panel = Panel("toy", experiment=toy)
+    assert panel.values == {"who": "pooling", "share": 0.5, "side": 3, "whole": True}
+    panel.controls["who"].value = "attention"
+    panel.controls["side"].value = 7
+    panel.run()
+    assert panel.readout.because == "attention 0.5 7 True"
+    said = panel.children[-2].value
+    assert "It held." in said
+    assert '<th scope="row">n</th><td>–</td><td>cells</td>' in said
+    panel.controls["side"].value = 4
+    panel.run()
+    assert "in steps of 2, got 4" in panel.children[-2].value
+
+
+def test_numbers_for_people():
+    assert [shown(value) for value in (61924, 0.51953, math.nan)] == ["61,924", "0.52", "–"]
