@@ -59,8 +59,8 @@ def experiment(
         because=(
             f"After {steps} steps the frame tells the {lesson} in {accuracy[mixer]:.0%} of new scenes with {mixer}, "
             f"with attention in {accuracy['attention']:.0%}, without mixing in {accuracy['nothing']:.0%}: it "
-            f"{'keeps' if near else 'does not keep'} up (within {CLOSE:.0%}), and mixing so "
-            f"{'helps' if helps else 'does not help'}; chance is {CHANCE:.0%}."
+            f"{'keeps' if near else 'does not keep'} up with attention (within {CLOSE:.0%}) and "
+            f"{'beats' if helps else 'does not beat'} the bare frame (by {BETTER:.0%}); chance is {CHANCE:.0%}."
         ),
         numbers={
             "accuracy": Number(accuracy[mixer], "0..1"),

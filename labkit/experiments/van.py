@@ -133,13 +133,14 @@ def weights_of(lka: LargeKernelAttention, x: Tensor) -> Tensor:
 def macs_of(name: str, side: int) -> int:
     """Multiply-adds of one block with this mixer, on a grid of `side` cells a side."""
     wide = 4 * DIM
-    mixer = LkaMixer(wide) if name == "LKA" else SelfAttention(wide, heads=2)
-    frame = Scaffold(
-        depths=(1,),
-        stem=Patches(3, wide, kernel=4, stride=4),
-        block=lambda stage, rate: Block(wide, mixer=mixer, mlp=Mlp(wide)),
-        head=Head(wide, 2),
-    )
+    with seeded(0):
+        mixer = LkaMixer(wide) if name == "LKA" else SelfAttention(wide, heads=2)
+        frame = Scaffold(
+            depths=(1,),
+            stem=Patches(3, wide, kernel=4, stride=4),
+            block=lambda stage, rate: Block(wide, mixer=mixer, mlp=Mlp(wide)),
+            head=Head(wide, 2),
+        )
     (layer,) = cost(frame, (4 * side, 4 * side)).layers
     return layer.macs
 

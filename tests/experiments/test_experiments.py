@@ -60,7 +60,8 @@ def test_it_answers_in_full_and_the_same_twice(one):
     ],
 )
 def test_other_settings_answer_too(name, knobs):
-    steps = {} if name == "van" else {"steps": 50}
+    # A filter that has learned for 50 steps is still shrunk to nothing.
+    steps = {} if name == "van" else {"steps": 200 if name == "affnet" else 50}
     found = run(experiment_of(name), knobs | steps)
     if name == "van":
         assert found.numbers["not linear"].value < 1e-5, "a sum of convolutions is linear: the product is what adapts"

@@ -2,9 +2,10 @@
 
 Paper    Yang et al., "Focal Modulation Networks", NeurIPS 2022
 Adds     focal modulation in the place of attention: first gather, for all queries at once, then meet the query
-Reads    q, z0, g = split(x W)                       b h w c,  b h w c,  b h w L+1
-         zl = GELU(depthwise(z(l-1)))                kernel 3, 5, 7, …;  the last level is GELU(mean of zL)
-         m  = h(Σ gl · zl)                           a gate is one number a cell and level, with no activation
+Reads    q, z0, g = split(x W)                b h w c,  b h w c,  b h w L+1
+         zl = GELU(depthwise(z(l-1)))         l = 1 … L, kernel 3, 5, 7, …
+         z(L+1) = GELU(mean of zL)            the whole map
+         m  = h(Σ gl · zl)                    a gate gl: one number a cell, no activation
          y  = (q ∘ m) W_out
 Costs    4 dim² multiplications a cell for the linear maps and dim · Σ kernel² for the levels: linear in the cells
 Departs  the variant with layer scale and norms behind (large, huge) is left out; a picture whose sides are no multiples

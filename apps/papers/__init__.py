@@ -1,0 +1,5 @@
+"""The papers room: search the exhibits, read the label on the wall, turn the knobs of the experiment."""
+
+from apps.papers.room import CSS, SUBTITLE, TITLE, build
+
+__all__ = ["CSS", "SUBTITLE", "TITLE", "build"]
