@@ -126,18 +126,16 @@ def _text(value: Any) -> str:
 
 def answer(found: Readout) -> str:
     """What a run found: the verdict, the numbers, the figures."""
-    pictures = "".join(
-        f'<figure><img alt="{escape(_spoken(figure, name))}" width="{INCH * figure.get_figwidth():.0f}" src="{_png(figure)}"></figure>'
-        for name, figure in found.figures.items()
-    )
+    pictures = "".join(_picture(figure, name) for name, figure in found.figures.items())
     seconds = f'<p class="lab-note">{found.seconds:.1f} seconds on this machine.</p>'
     return f'<div class="pa-answer">{words(found)}{seconds}<div class="pa-figures">{pictures}</div></div>'
 
 
-def _spoken(figure: Any, name: str) -> str:
-    """What a figure shows, for those who do not see it: its title."""
+def _picture(figure: Any, name: str) -> str:
+    # What it shows, for those who do not see it: its title.
     title = figure.get_suptitle() or next((axes.get_title(loc="left") for axes in figure.axes), "")
-    return title or name
+    wide = f"{INCH * figure.get_figwidth():.0f}"
+    return f'<figure><img alt="{escape(title or name)}" width="{wide}" src="{_png(figure)}"></figure>'
 
 
 def _png(figure: Any) -> str:
