@@ -89,7 +89,7 @@ def _answer(name: str, values: dict[str, Any], *, machine: bool, out: Path | Non
     from labkit.experiments import check, experiment_of, run
 
     experiment = experiment_of(name)
-    values = check(experiment, values)
+    values = check(experiment, values)  # before a folder is made for the answer
     if out:
         write_all(out, {})  # to find out now, not after the work, whether the folder can be there
     with console(stderr=True).status(f"Running the experiment of {name} …"):

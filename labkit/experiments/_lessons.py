@@ -6,7 +6,7 @@ its texture, its colour, or the quarter of the picture that it lies in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +17,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from labkit.data.scenes import Carrier, scene
+from labkit.models.backbones.metaformer import metaformer
+from labkit.models.scaffold import Scaffold
+
+LEARNED, TELLS = 0.1, 0.02
+"""So much above chance (0..1) has learned something; a smaller difference than this 512 asked pictures do not tell."""
+
+SIDE, DIMS = 32, (24, 48)
+"""The pictures' side in pixels (8 x 8 cells behind the stem), and the channels of the frame's two stages."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +37,18 @@ class Lesson:
     answers: Int64[Tensor, "m"]
     classes: int
 
+    @property
+    def chance(self) -> float:
+        """The accuracy of a guess, 0..1."""
+        return 1 / self.classes
+
+    def learned(self, accuracy: float) -> bool:
+        """Whether so accurate a model knows anything: rivals that only guess cannot be compared."""
+        return accuracy > self.chance + LEARNED
+
 
 @lru_cache(maxsize=4)
-def scenes(*, seed: int, about: Carrier = "shape", size: int = 32, learn: int = 4096, ask: int = 512) -> Lesson:
+def scenes(*, seed: int, about: Carrier = "shape", size: int = SIDE, learn: int = 4096, ask: int = 512) -> Lesson:
     """So many scenes to learn from and to ask about, of `size` pixels a side; no scene is in both."""
     first = seed * (learn + ask)
     made = [scene(first + i, size=(size, size), others=1, carrier=about) for i in range(learn + ask)]
@@ -58,6 +75,13 @@ def learn(model: nn.Module, lesson: Lesson, *, steps: int, batch: int = 64, rate
     model.eval()
     with torch.inference_mode():
         return (model(lesson.asked).argmax(dim=1) == lesson.answers).float().mean().item()
+
+
+def taught(mixer: Callable[[int, int], nn.Module], book: Lesson, *, steps: int, seed: int) -> tuple[Scaffold, float]:
+    """The small frame in which mixers are compared (`mixer(stage, dim)` makes one), taught; with its accuracy, 0..1."""
+    with seeded(seed):
+        model = metaformer(dims=DIMS, depths=(2, 2), mixer=mixer, scale=0.1, classes=book.classes)
+        return model, learn(model, book, steps=steps)
 
 
 @contextmanager

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import Lesson, learn, scenes, seeded
+from labkit.experiments._lessons import DIMS, SIDE, TELLS, scenes, seeded, taught
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.focalnet import PAPER, FocalModulation
-from labkit.models.backbones.metaformer import metaformer
 from labkit.models.mixers.plain import SelfAttention
-from labkit.models.scaffold import Scaffold
 from labkit.probes.cost import cost
 from labkit.probes.mixing import mixing_map
 from labkit.taps import Form, holding
 from labkit.viz import experiments as draw
 
-SIDE, DIM = 32, 24
 LIKE = 0.25
 """So near, as a part, counts as a like cost."""
 GRID = (15, 15)
@@ -36,7 +32,7 @@ def experiment(
     seed: Annotated[int, Slider(0, 99), "of weights and scenes"] = 0,
 ) -> Readout:
     """Teach a small FocalNet and the same frame with attention; look at its ranges and gates."""
-    book = scenes(seed=seed, size=SIDE)
+    book = scenes(seed=seed)
 
     def modulation(stage: int, dim: int) -> FocalModulation:
         return FocalModulation(dim, levels=levels, window=window, whole=whole_map)
@@ -46,7 +42,7 @@ def experiment(
     macs = cost(focal, (SIDE, SIDE)).macs / cost(attentive, (SIDE, SIDE)).macs
 
     with seeded(seed):
-        alone = modulation(0, DIM).eval()
+        alone = modulation(0, DIMS[0]).eval()
         row = reach_of(alone)
         alone.whole = False
         near = reach_of(alone)
@@ -61,7 +57,8 @@ def experiment(
     ranges = [f"{1 + sum(window + 2 * i - 1 for i in range(level + 1))} cells" for level in range(levels)]
     names = [*ranges, "whole map"][: levels + whole_map]
 
-    better, like, content = ours > theirs, macs < 1 + LIKE, varies > 0.1
+    learned = book.learned(max(ours, theirs))
+    better, like, content = learned and ours > theirs + TELLS, macs < 1 + LIKE, varies > 0.1
     return Readout(
         claim=PAPER.claim,
         verdict=verdict_of(better, like, content),
@@ -82,7 +79,7 @@ def experiment(
                 {"focal modulation": ours, "attention": theirs},
                 label="share of 512 new scenes told right",
                 chosen="focal modulation",
-                line=(1 / book.classes, "chance"),
+                line=(book.chance, "chance"),
                 top=1.0,
                 title=f"One frame, {steps} steps of learning",
             ),
@@ -104,13 +101,6 @@ def experiment(
             ),
         },
     )
-
-
-def taught(mixer: Callable[[int, int], nn.Module], book: Lesson, *, steps: int, seed: int) -> tuple[Scaffold, float]:
-    """The frame with this mixer (`mixer(stage, dim)` makes one), taught; with its accuracy."""
-    with seeded(seed):
-        model = metaformer(dims=(DIM, 2 * DIM), depths=(2, 2), mixer=mixer, scale=0.1, classes=book.classes)
-        return model, learn(model, book, steps=steps)
 
 
 def reach_of(mixer: FocalModulation) -> Float[Tensor, "h w"]:

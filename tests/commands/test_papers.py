@@ -126,6 +126,11 @@ def test_wrong_questions_get_one_sentence(args, expected, capsys):
     assert err.count("\n") == 1
 
 
+def test_a_bad_knob_leaves_no_folder_behind(capsys, tmp_path):
+    assert say(capsys, "run", "van", "--side", "4", "--out", str(tmp_path / "new"))[0] == 2
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_help_shows_papers_and_knobs(capsys):
     assert "Visual Attention Network" in say(capsys, "run", "--help")[1]
     said = say(capsys, "run", "van", "--help")[1]

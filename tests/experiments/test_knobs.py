@@ -96,3 +96,9 @@ def test_a_lesson_is_learned_without_touching_the_dice():
     with seeded(1):
         model = metaformer(dims=(8,), depths=(1,), scale=0.1, classes=book.classes)
         assert learn(model, book, steps=40) == taught
+
+
+def test_who_only_guesses_has_not_learned():
+    book = scenes(seed=3, about="colour", size=24, learn=96, ask=48)
+    assert book.chance == 0.25
+    assert [book.learned(accuracy) for accuracy in (0.2, 0.3, 0.4)] == [False, False, True]
