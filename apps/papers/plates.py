@@ -9,10 +9,7 @@ from typing import Any
 
 from labkit.experiments import Knob, Readout, experiment_of, knobs_of
 from labkit.paper import Exhibit, catalogue
-from labkit.widgets.knobs import VERDICTS, words
-
-INCH = 80
-"""Pixels on the screen for an inch of a figure, so that the letters of all figures are of one size."""
+from labkit.widgets.knobs import INCH, VERDICTS, words
 
 HELD = {"held": "held", "partly": "held in part", "not": "did not hold", "unmeasured": "not measured"}
 

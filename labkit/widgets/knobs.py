@@ -15,12 +15,16 @@ import ipywidgets as widgets
 from labkit.experiments import BadKnob, Knob, Readout, experiment_of, knobs_of, run
 
 VERDICTS = {"held": "It held.", "partly": "It held in part.", "not": "It did not hold."}
+INCH = 80
+"""Pixels on the screen for an inch of a figure, so that the letters of all figures are of one size."""
+
+_LEFT = 'style="text-align: left; font-weight: 400; padding-right: 14px"'
 _WIDE = {"description_width": "9em"}
 
 
 def control(knob: Knob) -> widgets.Widget:
-    """The ipywidget of one knob; what it turns is its tooltip."""
-    shared = {"value": knob.default, "description": knob.title, "tooltip": knob.says, "style": _WIDE}
+    """The ipywidget of one knob."""
+    shared = {"value": knob.default, "description": knob.title, "style": _WIDE}
     if knob.kind is bool:
         return widgets.Checkbox(indent=False, **shared)
     if knob.kind is str:
@@ -40,8 +44,10 @@ class Panel(widgets.VBox):
         self._button = widgets.Button(description="Run", button_style="primary", icon="play")
         self._button.on_click(lambda _: self.run())
         self._words = widgets.HTML()
-        self._figures = widgets.VBox()
-        super().__init__([*self.controls.values(), self._button, self._words, self._figures])
+        self._figures = widgets.VBox(layout={"align_items": "flex-start"})
+        says = [widgets.Label(knob.says) for knob in knobs_of(self._experiment)]
+        knobs = [widgets.HBox(pair) for pair in zip(self.controls.values(), says, strict=True)]
+        super().__init__([*knobs, self._button, self._words, self._figures])
 
     @property
     def values(self) -> dict[str, Any]:
@@ -69,10 +75,11 @@ def panel(name: str) -> Panel:
 def words(found: Readout) -> str:
     """The claim, the verdict and the numbers of a run, as HTML that any page can show."""
     rows = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th><td>{shown(one.value)}</td><td>{html.escape(one.unit)}</td></tr>'
+        f'<tr><th scope="row" {_LEFT}>{html.escape(name)}</th>'
+        f"<td {_LEFT}>{shown(one.value)}</td><td {_LEFT}>{html.escape(one.unit)}</td></tr>"
         for name, one in found.numbers.items()
     )
-    heads = "".join(f'<th scope="col">{head}</th>' for head in ("measured", "value", "unit"))
+    heads = "".join(f'<th scope="col" {_LEFT}>{head}</th>' for head in ("measured", "value", "unit"))
     return (
         f'<div class="lk-readout"><p><b>The claim:</b> {html.escape(found.claim)}</p>'
         f'<p><b class="lk-{found.verdict}">{VERDICTS[found.verdict]}</b> {html.escape(found.because)}</p>'
@@ -91,5 +98,6 @@ def shown(value: float) -> str:
 def picture(figure: Any) -> widgets.Image:
     """A figure as an image."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return widgets.Image(value=file.getvalue(), format="png", layout={"max_width": "100%", "object_fit": "contain"})
+    figure.savefig(file, format="png", dpi=140)
+    wide = f"{INCH * figure.get_figwidth():.0f}px"
+    return widgets.Image(value=file.getvalue(), format="png", layout={"width": wide, "max_width": "100%"})

@@ -74,7 +74,7 @@ def test_an_experiment_runs_with_the_knobs_as_they_stand(room: tuple[Page, Notes
     page, _ = room
     page.locator("[name=join]").select_option("plus")
     page.get_by_role("button", name="Run the experiment").click()
-    expect(page.get_by_role("status")).to_contain_text("Running", timeout=PATIENCE_MS)
+    expect(page.locator(".pa-waiting")).to_contain_text("Running", timeout=PATIENCE_MS)
     answer = page.locator(".pa-answer")
     expect(answer).to_contain_text("It held in part.", timeout=PATIENCE_MS)
     expect(answer).to_contain_text("joined by plus")
