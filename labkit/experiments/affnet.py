@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import DIMS, Lesson, scenes, taught
+from labkit.experiments._lessons import DIMS, TELLS, Lesson, scenes, taught
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.affnet import PAPER, FrequencyFilter
 from labkit.models.mixers.plain import Depthwise
@@ -57,15 +57,16 @@ def experiment(
 
     swapped = accuracy["another's"]
     same, new, large, cheap = error < SAME, varies.item() > MUCH, far > MUCH, ours[-1] < dense[-1]
+    better = book.learned(own) and own > near + TELLS
     return Readout(
         claim=PAPER.claim,
-        verdict=verdict_of(same, new, large, cheap),
+        verdict=verdict_of(same, new, large, cheap, better),
         because=(
             f"Filter and circular convolution differ by {error:.0e}; a filter varies by {varies:.0%} from picture to "
             f"picture; {far:.0%} of the kernel lies beyond its 3 x 3 middle; on {CELLS[-1]} x {CELLS[-1]} cells it "
             f"costs {ours[-1] / dense[-1]:.1%} of a dense kernel. With filters of other pictures the model tells "
-            f"{swapped:.0%} instead of {own:.0%}; "
-            f"with a 3 x 3 convolution in their place, {near:.0%}."
+            f"{swapped:.0%} instead of {own:.0%}; with 3 x 3 convolutions in their place it tells {near:.0%}, so after "
+            f"{steps} steps filters are {'better' if better else 'not better'} than these."
         ),
         numbers={
             "difference from a convolution": Number(error, "of the largest value"),

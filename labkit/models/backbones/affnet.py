@@ -31,7 +31,7 @@ PAPER = Paper(
     year=2023,
     arxiv="2307.14008",
     claim="A filter in the frequency domain, made from the picture it filters, is a dynamic convolution as large as "
-    "the map, and so a global token mixer at the price of a Fourier transform.",
+    "the map: a global token mixer at the price of a Fourier transform, and a more accurate one than local mixers.",
 )
 
 # Table 1 of the paper, at 256 pixels.
