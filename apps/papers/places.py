@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from labkit.experiments import BadKnob, check, experiment_of, knobs_of
+from labkit.experiments import BadKnob, Knob, experiment_of, knobs_of
 from labkit.paper import Exhibit, UnknownPaper, catalogue, exhibit
 
 FIRST = "metaformer"
@@ -29,7 +29,7 @@ class Place:
 def address(place: Place) -> str:
     """ "?paper=van&join=plus": the paper, and the knobs that are not at their default."""
     turned = {}
-    for knob in knobs_of(experiment_of(place.paper)):
+    for knob in knobs(place.paper):
         value = place.knobs.get(knob.name, knob.default)
         if value != knob.default:
             turned[knob.name] = {True: "1", False: "0"}[value] if knob.kind is bool else value
@@ -44,8 +44,8 @@ def place_from(query: Mapping[str, str]) -> tuple[Place, tuple[str, ...]]:
     except UnknownPaper as error:
         complaints.append(f"The link names a paper that does not hang here: {error}")
         paper = FIRST if FIRST in {one.id for one in catalogue()} else catalogue()[0].id
-    experiment, asked = experiment_of(paper), {}
-    for knob in knobs_of(experiment):
+    asked = {}
+    for knob in knobs(paper):
         text = query.get(knob.name)
         if text is None:
             continue
@@ -54,4 +54,10 @@ def place_from(query: Mapping[str, str]) -> tuple[Place, tuple[str, ...]]:
             asked[knob.name] = knob.check(value)
         except BadKnob as error:
             complaints.append(f"The link cannot be followed in all: {error} The usual one is shown.")
-    return Place(paper, check(experiment, asked)), tuple(complaints)
+    standing = {knob.name: asked.get(knob.name, knob.default) for knob in knobs(paper)}
+    return Place(paper, standing), tuple(complaints)
+
+
+def knobs(paper: str) -> tuple[Knob, ...]:
+    """The knobs of a paper's experiment; none where it has no experiment yet."""
+    return knobs_of(experiment_of(paper)) if exhibit(paper).has_experiment else ()

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from labkit.experiments import Knob, Readout, experiment_of, knobs_of
-from labkit.paper import Exhibit, catalogue
+from labkit.paper import Exhibit, catalogue, exhibit
 from labkit.widgets.knobs import INCH, VERDICTS, words
 
 HELD = {"held": "held", "partly": "held in part", "not": "did not hold", "unmeasured": "not measured"}
@@ -91,6 +91,8 @@ def _measured(one: Exhibit) -> str:
 
 def panel(paper: str, values: dict[str, Any]) -> str:
     """A form with the knobs of the paper's experiment, as they stand."""
+    if not exhibit(paper).has_experiment:
+        return '<p class="lab-note">This paper hangs here without an experiment yet.</p>'
     experiment = experiment_of(paper)
     fields = "".join(_field(knob, values.get(knob.name, knob.default)) for knob in knobs_of(experiment))
     return (

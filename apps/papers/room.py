@@ -8,7 +8,7 @@ from pathlib import Path
 from apps.frame import gr
 from apps.papers import plates
 from apps.papers.places import Place, address, place_from
-from labkit.experiments import BadKnob, experiment_of, run
+from labkit.experiments import experiment_of, run
 
 TITLE = "Papers"
 SUBTITLE = "What does it add, and does it hold?"
@@ -58,7 +58,7 @@ def build() -> gr.Blocks:
             yield '<p class="pa-waiting" role="status">Running the experiment; a model may be learning …</p>'
             try:
                 yield plates.answer(run(experiment_of(place.paper), dict(event.knobs)))
-            except BadKnob as error:
+            except ValueError as error:
                 yield plates.alert(str(error))
 
         quiet = {"api_visibility": "private", "show_progress": "hidden"}

@@ -85,3 +85,10 @@ def test_an_answer_is_read_aloud_and_escaped():
     assert "1.3 seconds" in said
     assert plates.alert("") == ""
     assert Place("van").exhibit is exhibit("van")
+
+
+def test_a_paper_without_an_experiment_can_be_read(monkeypatch):
+    monkeypatch.setattr(type(exhibit("van")), "has_experiment", False)
+    place, complaints = place_from({"paper": "van", "join": "plus"})
+    assert (place.knobs, complaints, address(place)) == ({}, (), "?paper=van")
+    assert "without an experiment" in plates.panel("van", {})
