@@ -1,4 +1,7 @@
-"""One frame, a choice of mixers: teach each for a few seconds which shape it sees, and compare."""
+"""One frame, a choice of mixers: teach each for a few seconds which shape it sees, and compare.
+
+Time is a knob here: after 300 steps pooling lies far behind attention, after 1,000 it has caught up (docs/CATALOGUE.md).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.metaformer import PAPER, Pooling
 from labkit.models.mixers.plain import Depthwise, NoMixing, RandomMixing, SelfAttention
 from labkit.probes.cost import cost
+from labkit.probes.filters import attention_response
 from labkit.probes.mixing import mixing_maps
 from labkit.probes.mixing_measures import measure_mixing
 from labkit.viz import experiments as draw
@@ -45,6 +49,7 @@ def experiment(
     costs = {name: cost(model, (SIDE, SIDE)) for name, model in models.items()}
     read = {name: mixing_maps(m, book.asked[:4], layers=["stages.0.1"], probes=2)[0] for name, m in models.items()}
     reach = {name: measure_mixing(one).reach.mean().item() for name, one in read.items()}
+    responses = {name: attention_response(one.attention()) for name, one in read.items()}
 
     learned = book.learned(accuracy["attention"])
     frame = (accuracy["nothing"] - book.chance) / (accuracy["attention"] - book.chance) if learned else math.nan
@@ -92,6 +97,13 @@ def experiment(
                 notes=[f"reach {reach[name]:.2f}" for name in read],
                 label="√ share of the row",
                 title="Of which cells the second block makes the one in the middle",
+            ),
+            "frequencies": draw.curves(
+                next(iter(responses.values())).frequencies.tolist(),
+                {name: one.radial[0].tolist() for name, one in responses.items()},
+                across="frequency (cycles per cell; 0.5 is the finest along an axis)",
+                up="gain (0..1)",
+                title="The same rows, seen as filters: what they let through",
             ),
         },
     )
