@@ -1,6 +1,7 @@
 """One frame, a choice of mixers: teach each for a few seconds which shape it sees, and compare.
 
-Time is a knob here: after 300 steps pooling lies far behind attention, after 1,000 it has caught up (docs/CATALOGUE).
+Time is a knob here: after 300 steps pooling lies far behind attention, after 1,000 it has caught up; docs/CATALOGUE.md
+has the numbers.
 """
 
 from __future__ import annotations
