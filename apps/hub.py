@@ -10,11 +10,11 @@ from pathlib import Path
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from apps import attention, wall
+from apps import attention, papers, wall
 from apps.frame import hang
 from labkit.widgets.bundle import module, styles
 
-ROOMS = {"attention": attention}
+ROOMS = {"attention": attention, "papers": papers}
 FAVICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <rect width="32" height="32" rx="7" fill="#2a0930"/>
 <circle cx="16" cy="16" r="8.5" fill="none" stroke="#fb8861" stroke-width="3"/>
@@ -65,7 +65,13 @@ def page() -> str:
         for photo in wall.PHOTOS
         for hung in [wall.hung(photo)]
     )
+    doors = "".join(
+        f'<h2><a href="/{name}/">{html.escape(room.TITLE)}</a></h2><p>{html.escape(room.SUBTITLE)}</p>'
+        for name, room in ROOMS.items()
+        if room is not attention
+    )
     return _PAGE.format(
+        doors=doors,
         css=styles("attention.css") + (Path(__file__).parent / "hub.css").read_text(encoding="utf-8"),
         title=html.escape(attention.TITLE),
         subtitle=html.escape(attention.SUBTITLE),
@@ -96,6 +102,7 @@ _PAGE = """<!doctype html>
   </div>
 </article>
 <nav aria-label="places in this room">{small}</nav>
+<section class="plate" aria-label="other rooms">{doors}</section>
 </main>
 <script type="module">
 import {{ bytesOf, mount }} from "/wall/view.js";
