@@ -10,11 +10,13 @@ from pathlib import Path
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from apps import attention, papers, wall
+from apps import attention, wall
 from apps.frame import hang
-from labkit.widgets.bundle import module, styles
+from apps.rooms import rooms
+from labkit.widgets.bundle import module
+from labkit.widgets.view import style_of
 
-ROOMS = {"attention": attention, "papers": papers}
+ROOMS = rooms()
 FAVICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <rect width="32" height="32" rx="7" fill="#2a0930"/>
 <circle cx="16" cy="16" r="8.5" fill="none" stroke="#fb8861" stroke-width="3"/>
@@ -72,7 +74,7 @@ def page() -> str:
     )
     return _PAGE.format(
         doors=doors,
-        css=styles("attention.css") + (Path(__file__).parent / "hub.css").read_text(encoding="utf-8"),
+        css=style_of("attention") + (Path(__file__).parent / "hub.css").read_text(encoding="utf-8"),
         title=html.escape(attention.TITLE),
         subtitle=html.escape(attention.SUBTITLE),
         live=wall.LIVE,

@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from apps.places import Place, address
+from apps.attention.visits import Place
+from apps.links import address
 from labkit.data.images import open_image
 from labkit.session import Look, look
 from labkit.viz.attention import BLEND

@@ -7,13 +7,16 @@ import io
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import torch
+from jaxtyping import Float
 from PIL.Image import Image
+from torch import Tensor, nn
 
 from labkit import pretrained
 from labkit.data.images import open_image
@@ -22,6 +25,97 @@ from labkit.probes.attention import AttentionMap, Bands, HeadMeasures, attend, m
 
 MOST_MODELS = 4
 DEFAULT_BANDS = Bands()
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """A model that sits before a picture, ready to be asked.
+
+    opened     the model in eval mode, its transform and its categories; it is shared: ask it only within `turn()`
+    images     the picture as the model takes it, `1 c h w`, on the model's device
+    picture    the square that the model sees, sharp enough for a screen (RGB, up to 512 pixels a side)
+    seen       the same square in the pixels that the model really gets
+    """
+
+    name: str
+    opened: Pretrained
+    images: Float[Tensor, "1 c h w"]
+    picture: Image
+    seen: Image
+    lock: threading.Lock = field(repr=False)
+
+    @contextmanager
+    def turn(self) -> Iterator[nn.Module]:
+        """The model, for one visitor at a time: hooks of two of them at once would mix their answers."""
+        with self.lock:
+            yield self.opened.model
+
+    def in_turns(self, work: Iterator[T]) -> Iterator[T]:
+        """What `work` yields; each of its steps is one turn, so that others are served in between."""
+        while True:
+            with self.lock:
+                try:
+                    step = next(work)
+                except StopIteration:
+                    return
+            yield step
+
+    def top(self, logits: object, *, most: int = 5) -> tuple[tuple[str, float], ...]:
+        """The likeliest (category, probability 0..1) for logits `1 classes`; empty for a model without a classifier."""
+        return _top(logits, self.opened.categories, most)
+
+
+def sit(
+    name: str,
+    image: str | Path | bytes | BinaryIO | Image,
+    *,
+    weights: str | None = "default",
+    device: str | None = None,
+) -> Sitting:
+    """Open a model (the last few stay loaded) and put a picture before it.
+
+    name     as in `labkit.pretrained.load`
+    image    a photo's name, a path, bytes, an open file or a picture
+    device   "cpu", "cuda", …; by default CUDA where there is one
+
+    Raises BadImage, UnknownModel or MissingWeights, each with one sentence fit for a screen.
+    """
+    picture = open_image(image)
+    opened, lock = _loaded(name, weights, device)
+    where = next(opened.model.parameters())
+    images = opened.transform(picture)[None].to(where.device, where.dtype)
+    sharp = replace(opened.transform, size=max(opened.transform.size, min(512, *picture.size)))
+    return Sitting(name, opened, images, sharp.view(picture), opened.transform.view(picture), lock)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `halving` gave: the result, the batch that fitted, and a sentence where it had to be made smaller."""
+
+    result: object
+    batch: int
+    note: str = ""
+
+
+def halving(work: Callable[[int], T], batch: int) -> Fitted:
+    """`work(batch)`; while the GPU runs out of memory, again with half of it, and the note says so.
+
+    Raises torch.OutOfMemoryError when even one image at a time does not fit.
+    """
+    asked = batch
+    while True:
+        try:
+            result = work(batch)
+        except torch.OutOfMemoryError:
+            if batch <= 1:
+                raise
+        else:
+            note = f"The GPU is short of memory: {batch} images at a time, not {asked}." if batch < asked else ""
+            return Fitted(result, batch, note)
+        batch //= 2  # outside the handler: the error holds on to the tensors that did not fit
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True)
@@ -34,7 +128,7 @@ class Look:
     maps       one AttentionMap a layer, batch of one, in forward order
     measures   one HeadMeasures a layer
     top        the five most likely (category, probability 0..1); empty for a model without a classifier
-    seconds    how long it took from picture to measures, the loading of the model left out
+    seconds    how long it took from tensor to measures, the loading of the model left out
     """
 
     model: str
@@ -91,25 +185,20 @@ def look(
 
     Raises BadImage, UnknownModel, MissingWeights or Unreadable, each with one sentence fit for a screen.
     """
-    picture = open_image(image)
-    loaded, lock = _loaded(name, weights, device)
+    sitting = sit(name, image, weights=weights, device=device)
     started = time.perf_counter()
-    where = next(loaded.model.parameters())
-    x = loaded.transform(picture)[None].to(where.device, where.dtype)
-    with lock:
-        logits, maps = attend(loaded.model, x)
+    with sitting.turn() as model:
+        logits, maps = attend(model, sitting.images)
     maps = tuple(replace(attention, weights=attention.weights.float().cpu()) for attention in maps)
     measures = tuple(measure(attention, bands=bands) for attention in maps)
     seconds = time.perf_counter() - started
-    sharp = replace(loaded.transform, size=max(loaded.transform.size, min(512, *picture.size)))
-    top = _top(logits, loaded.categories)
-    return Look(name, sharp.view(picture), loaded.transform.view(picture), maps, measures, top, seconds)
+    return Look(name, sitting.picture, sitting.seen, maps, measures, sitting.top(logits), seconds)
 
 
-def _top(logits: object, categories: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
+def _top(logits: object, categories: tuple[str, ...], most: int) -> tuple[tuple[str, float], ...]:
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or logits.shape[1] != len(categories):
         return ()
-    chances, labels = logits[0].float().softmax(dim=0).topk(min(5, len(categories)))
+    chances, labels = logits[0].float().softmax(dim=0).topk(min(most, len(categories)))
     return tuple((categories[label], chance) for label, chance in zip(labels.tolist(), chances.tolist(), strict=True))
 
 

@@ -94,3 +94,51 @@ def test_what_cannot_be_looked_at_says_why():
         look("timm/vit_tiny_patch16_225", "chelsea", weights=None)
     with pytest.raises(Unreadable, match="no attention to read"):
         look("timm/resnet18", "chelsea", weights=None)
+
+
+def test_a_sitting_has_the_picture_as_the_model_takes_it_and_names_what_it_is_taken_for():
+    sitting = session.sit(TINY, "chelsea", weights=None)
+    assert sitting.images.shape == (1, 3, 224, 224)
+    with sitting.turn() as model, torch.no_grad():
+        logits = model(sitting.images)
+    top = sitting.top(logits, most=3)
+    chances = logits[0].softmax(dim=0).topk(3).values.tolist()
+    assert [chance for _, chance in top] == pytest.approx(chances)
+
+
+def test_others_are_served_between_the_steps_of_a_long_work():
+    sitting = session.sit(TINY, "chelsea", weights=None)
+    busy = []
+
+    def work():
+        for step in range(3):
+            busy.append(sitting.lock.locked())
+            yield step
+
+    for step in sitting.in_turns(work()):
+        assert not sitting.lock.locked(), step
+    assert busy == [True] * 3
+
+
+def test_a_gpu_that_is_full_is_asked_for_half_as_much_and_that_is_said():
+    tried = []
+
+    def work(batch: int) -> str:
+        tried.append(batch)
+        if batch > 8:
+            raise torch.OutOfMemoryError
+        return f"done {batch}"
+
+    fitted = session.halving(work, 32)
+    assert tried == [32, 16, 8]
+    assert (fitted.result, fitted.batch) == ("done 8", 8)
+    assert fitted.note == "The GPU is short of memory: 8 images at a time, not 32."
+    assert session.halving(work, 4).note == ""
+
+
+def test_what_does_not_fit_even_alone_is_an_error():
+    def work(batch: int) -> None:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        session.halving(work, 2)

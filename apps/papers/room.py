@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from apps.desk import header
 from apps.frame import gr
 from apps.papers import plates
 from apps.papers.places import Place, address, place_from
@@ -15,8 +16,6 @@ SUBTITLE = "What does it add, and does it hold?"
 
 HERE = Path(__file__).parent
 CSS = (HERE / "papers.css").read_text(encoding="utf-8")
-HEAD = f"""<header class="lab-head"><a href="/">labkit</a><h1>{TITLE}</h1>
-<p>{SUBTITLE} Read the label, turn the knobs, run the experiment.</p></header>"""
 _LIST, _PANEL = ((HERE / f"{name}.js").read_text(encoding="utf-8") for name in ("list", "panel"))
 _SHOW_LINK = "(query) => { if (query) history.replaceState(null, '', query); }"
 _TO_LABEL = "() => { if (innerWidth < 900) document.querySelector('#label')?.scrollIntoView({ behavior: 'smooth' }); }"
@@ -25,7 +24,7 @@ _TO_LABEL = "() => { if (innerWidth < 900) document.querySelector('#label')?.scr
 def build() -> gr.Blocks:
     """The page."""
     with gr.Blocks(title=f"{TITLE} · labkit", analytics_enabled=False) as room:
-        gr.HTML(HEAD)
+        gr.HTML(header(TITLE, f"{SUBTITLE} Read the label, turn the knobs, run the experiment."))
         notice = gr.HTML("", elem_id="notice")
         query = gr.Textbox(visible=False)
         with gr.Row(elem_classes="pa-room"):

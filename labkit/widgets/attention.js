@@ -1,8 +1,12 @@
 // The live view of attention: a photo to hover over, and the wall of layers and heads. One module for JupyterLab and Gradio.
-import { bytesOf, cellAt, lookedAtBy, looksAt, openLayer, PADDING, percent, sameSpot, step } from "./attention_maps.js";
+import { make } from "./dom.js";
+import { makeFrame } from "./frame.js";
+import { bytesOf, middle, percent, sameSpot, within } from "./grid.js";
+import { layHands } from "./hands.js";
+import { makeStage, paintScale } from "./stage.js";
+import { lookedAtBy, looksAt, openLayer, PADDING } from "./attention_maps.js";
+import { makeWall } from "./attention_wall.js";
 import { lineOf, tokenName } from "./attention_words.js";
-import { makeStage, paintScale } from "./attention_stage.js";
-import { make, makeWall } from "./attention_wall.js";
 
 const PAGE = `<div class="lk-frame">
   <div class="lk-stage">
@@ -28,33 +32,24 @@ const PAGE = `<div class="lk-frame">
     <div class="lk-tip" hidden></div>
   </div></div>`;
 
-const MOVES = { ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right", Home: "first", End: "last" };
-const SETTLE_MS = 150;
 const RESTING = { layer: 0, head: -1, query: 0, pinned: false, reverse: false, bands: [0.06, 0.12] };
 
 // Build the view in `el`. `host.tell(state)` is called when the visitor changed something, `host.want(layer)` when the bytes
 // of a layer are missing. With `bare` there is the photo alone.
 export function mount(el, host, { bare = false } = {}) {
-  const root = make("div", `lk-attention${bare ? " lk-bare" : ""}`);
-  root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the arrow keys for its cells
-  root.innerHTML = PAGE;
-  el.replaceChildren(root);
-  const find = (selector) => root.querySelector(selector);
+  const view = makeFrame(el, { name: "attention", page: PAGE, host, resting: RESTING, settle, draw, resize });
+  const { root, state, find, change, schedule } = view;
+  root.classList.toggle("lk-bare", bare);
   const photo = find(".lk-photo");
   const stage = makeStage(photo);
   const wall = makeWall(find(".lk-wall"), (layer, head, event) => change({ layer, head }, { event }));
-  const state = { ...RESTING };
-  const timing = { asked: 0, drawn: 0, cost: 0 };
   let head = null;
   let layers = [];
   let asked = new Set(); // the layers on their way
   let colours = null;
-  let frame = 0;
-  let settling = 0;
 
   const info = () => head.layers[state.layer];
-  const middle = ([h, w]) => Math.floor(h / 2) * w + Math.floor(w / 2);
-  const mapOf = (layer, h) => {
+  const shown = (layer, h) => {
     if (!layers[layer]) return null;
     const { grid, keyGrid } = layers[layer];
     const place = sameSpot(state.query, info().grid, state.reverse ? keyGrid : grid);
@@ -68,45 +63,29 @@ export function mount(el, host, { bare = false } = {}) {
     layers = bodies.map((bytes, i) => (bytes ? openLayer(head.layers[i], bytes) : null));
     asked = new Set();
     colours = bytesOf(head.colours);
-    settle(newState);
+    settle(newState, state);
     wall.build(head, state.bands);
     buildTokens();
     paintScale(find(".lk-scale canvas"), colours);
     photo.setAttribute("aria-label", `${head.model}: attention over the photo; arrow keys move the query`);
-    stage.load(head.picture, resize);
+    stage.load(head.picture, () => {
+      view.ready = true;
+      resize();
+      schedule();
+    });
     schedule();
   }
 
-  // Whatever comes from outside (a trait, a link, another model) is brought into range.
-  function settle(to) {
-    const within = (value, low, high, other) => (Number.isInteger(value) && value >= low && value <= high ? value : other);
+  function settle(to, state) {
     const before = head.layers[Math.min(state.layer, head.layers.length - 1)].grid;
     state.layer = within(to.layer ?? state.layer, 0, head.layers.length - 1, 0);
     const { heads, grid } = info();
     state.head = within(to.head ?? state.head, -1, heads - 1, -1);
     const query = to.query ?? sameSpot(state.query, before, grid);
     state.query = within(query, PADDING + 1, grid[0] * grid[1] - 1, middle(grid));
+    const bands = String(state.bands);
     for (const name of ["pinned", "reverse", "bands"]) state[name] = to[name] ?? state[name];
-  }
-
-  function apply(to) {
-    const named = String(state.bands);
-    settle(to);
-    if (named !== String(state.bands)) wall.build(head, state.bands);
-    schedule();
-  }
-
-  // From outside: no word goes back.
-  const follow = (to) => head && apply(to);
-
-  // By the visitor: the host hears of it, at once or when the hand rests.
-  function change(to, { later = false, event = null } = {}) {
-    if (!head) return;
-    timing.asked = event?.timeStamp ?? performance.now();
-    apply(to);
-    clearTimeout(settling);
-    if (later) settling = setTimeout(() => host.tell({ ...state }), SETTLE_MS);
-    else host.tell({ ...state });
+    if (bands !== String(state.bands)) wall.build(head, state.bands);
   }
 
   function receive(layer, bytes) {
@@ -114,37 +93,26 @@ export function mount(el, host, { bare = false } = {}) {
     schedule();
   }
 
-  function schedule() {
-    if (!frame) frame = requestAnimationFrame(draw);
-  }
-
   function draw() {
-    frame = 0;
-    if (!head || !stage.ready) return;
-    const start = performance.now();
     if (!layers[state.layer] && !asked.has(state.layer)) {
       asked.add(state.layer);
       host.want(state.layer);
     }
-    const map = mapOf(state.layer, state.head);
+    const map = shown(state.layer, state.head);
     const asking = state.reverse ? info().keyGrid : info().grid;
     stage.draw(map, sameSpot(state.query, info().grid, asking), asking, { colours, pinned: state.pinned });
-    if (!bare) {
-      wall.draw(state, mapOf, colours);
-      markButtons();
-      find(".lk-peak").textContent = map ? percent(map.peak) : "";
-      find(".lk-said").textContent = lineOf(info(), state, map, Boolean(layers[state.layer]));
-    }
-    for (const name of ["layer", "head", "query"]) root.dataset[name] = state[name];
     root.dataset.grid = info().grid.join(" ");
-    timing.drawn = performance.now();
-    timing.cost = timing.drawn - start;
+    if (bare) return;
+    wall.draw(state, shown, colours);
+    markButtons();
+    find(".lk-peak").textContent = map ? percent(map.peak) : "";
+    find(".lk-said").textContent = lineOf(info(), state, map, Boolean(layers[state.layer]));
   }
 
   function resize() {
+    if (!head) return;
     stage.resize();
     wall.resize();
-    schedule();
   }
 
   // ---- buttons
@@ -177,57 +145,19 @@ export function mount(el, host, { bare = false } = {}) {
   slider.addEventListener("input", () => {
     stage.blend = Number(slider.value);
     resize();
+    schedule();
   });
   find(".lk-smooth input").addEventListener("change", (event) => {
     stage.smooth = event.target.checked;
     schedule();
   });
 
-  // ---- hands on the photo
+  // ---- keys that only this view knows
 
-  const pointed = (event) => {
-    const box = photo.getBoundingClientRect();
-    return cellAt((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, info().grid);
-  };
-  let down = null;
-  let frees = false; // this press began on the pinned cell: if it ends there, it frees it
-
-  photo.addEventListener("pointermove", (event) => {
-    if (!head || (state.pinned && down === null)) return;
-    const cell = pointed(event);
-    if (cell !== state.query) change({ query: cell }, { later: true, event });
-  });
-  photo.addEventListener("pointerdown", (event) => {
-    if (!head) return;
-    photo.setPointerCapture(event.pointerId);
-    down = pointed(event);
-    frees = state.pinned && down === state.query;
-    change({ query: down }, { later: true, event });
-  });
-  photo.addEventListener("pointerup", (event) => {
-    if (down === null) return;
-    const dragged = pointed(event) !== down;
-    down = null;
-    change({ pinned: dragged ? state.pinned : !frees }, { event });
-  });
-  photo.addEventListener("pointercancel", () => { down = null; });
-
-  photo.addEventListener("keydown", (event) => {
-    if (!head || event.ctrlKey || event.metaKey || event.altKey) return;
-    const wish = wished(event.key);
-    if (!wish) return;
-    event.preventDefault();
-    event.stopPropagation();
-    change(wish, { later: event.key in MOVES, event });
-  });
-
-  function wished(key) {
+  function more(key) {
     const { grid, heads, asking, prefix } = info();
     const around = (value, low, high) => (value < low ? high : value > high ? low : value);
-    if (key in MOVES) return { query: state.query < 0 ? middle(grid) : step(state.query, MOVES[key], grid) };
     switch (key) {
-      case "Enter": case " ": return { pinned: !state.pinned };
-      case "Escape": return { pinned: false };
       case "[": return { head: around(state.head - 1, -1, heads - 1) };
       case "]": return { head: around(state.head + 1, -1, heads - 1) };
       case ",": return { layer: around(state.layer - 1, 0, head.layers.length - 1) };
@@ -237,19 +167,9 @@ export function mount(el, host, { bare = false } = {}) {
       default: return null;
     }
   }
+  layHands(photo, view, { grid: () => info().grid, more });
 
-  const watcher = new ResizeObserver(resize);
-  watcher.observe(root);
-
-  function close() {
-    watcher.disconnect();
-    cancelAnimationFrame(frame);
-    clearTimeout(settling);
-    el.replaceChildren();
-  }
-  const view = { root, state, timing, show, follow, choose: (to) => change(to), receive, close };
-  el.view = view;
-  return view;
+  return Object.assign(view, { show, receive });
 }
 
 // ---- JupyterLab: traits of labkit.widgets.attention.AttentionView
@@ -270,7 +190,9 @@ function inJupyter({ model, el }) {
   });
   const show = () => {
     const { head, layers } = model.get("packed");
-    if (head) view.show(head, layers, traits());
+    if (!head) return;
+    view.show(head, layers, traits());
+    view.busy(false);
   };
   const receive = (message, buffers) => "layer" in message && view.receive(message.layer, buffers[0]);
   const events = [["change:packed", show], ["msg:custom", receive]];
@@ -285,7 +207,7 @@ function inJupyter({ model, el }) {
 
 // ---- Gradio: the value of labkit.widgets.attention.gradio_view()
 
-export function inGradio({ element, props, watch, server, tell }) {
+export function inGradio({ element, props, watch, server, host }) {
   let view = null;
   const want = async (layer) => {
     const { token } = props.value;
@@ -294,8 +216,9 @@ export function inGradio({ element, props, watch, server, tell }) {
   };
   const show = () => {
     if (!props.value?.head) return;
-    view ??= mount(element.querySelector(".lk-host"), { tell, want });
+    view ??= mount(element.querySelector(".lk-host"), { ...host, want });
     view.show(props.value.head, props.value.layers.map((body) => body && bytesOf(body)), props.value.state);
+    view.busy(false);
   };
   show();
   watch("value", show);

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from labkit.widgets.bundle import module, styles
+from labkit.widgets import view
+from labkit.widgets.bundle import module
 from labkit.widgets.figures import MEAN
 from labkit.widgets.packing import pack, pack_layer
 
@@ -31,7 +30,7 @@ class AttentionView(anywidget.AnyWidget):
     """
 
     _esm = module("attention.js")
-    _css = styles("attention.css")
+    _css = view.style_of("attention")
     packed = traitlets.Dict().tag(sync=True)
     layer = traitlets.Int(0).tag(sync=True)
     head = traitlets.Int(MEAN).tag(sync=True)
@@ -83,13 +82,6 @@ def opening(look: Look, *, layer: int | None = None) -> dict[str, Any]:
 GRADIO_BYTES = 6_000_000
 """In Gradio the bytes travel as text in an event; above this each layer is asked for by itself."""
 
-_MOUNT = """import("data:text/javascript;base64,%s").then((made) => {
-  const style = document.createElement("style");
-  style.textContent = %s;
-  document.head.append(style);
-  made.inGradio({ element, props, watch, server, tell: (state) => trigger("picked", state) });
-});"""
-
 
 class Shelf:
     """Looks whose layers travel one by one, under names that cannot be guessed; the oldest make room for the new."""
@@ -122,7 +114,7 @@ def gradio_value(look: Look, *, bands: Sequence[float] = (0.06, 0.12), **state: 
     start = {**opening(look, layer=state.get("layer")), **state, "bands": list(bands)}
     packed = pack(look, chosen=start["layer"], limit=GRADIO_BYTES)
     waiting = any(body is None for body in packed.layers)
-    layers = [body and base64.b64encode(body).decode() for body in packed.layers]
+    layers = [body and view.text_of(body) for body in packed.layers]
     return {"head": packed.head, "layers": layers, "state": start, "token": _shelf.put(look) if waiting else ""}
 
 
@@ -131,17 +123,8 @@ def gradio_view(*, waiting: str = "", **options: Any) -> gr.HTML:
 
     Its event `picked` carries `layer`, `head`, `query`, `pinned`, `reverse` whenever the visitor has chosen.
     """
-    import gradio as gr
 
     def layer_bytes(asked: dict[str, Any]) -> str:
-        return base64.b64encode(_shelf.layer(asked["token"], int(asked["layer"]))).decode()
+        return view.text_of(_shelf.layer(asked["token"], int(asked["layer"])))
 
-    code = base64.b64encode(module("attention.js").encode()).decode()
-    return gr.HTML(
-        value=None,
-        html_template=f'<div class="lk-host">{waiting}</div>',
-        js_on_load=_MOUNT % (code, json.dumps(styles("attention.css"))),
-        server_functions=[layer_bytes],
-        apply_default_css=False,
-        **options,
-    )
+    return view.gradio_view("attention", waiting=waiting, functions=[layer_bytes], **options)

@@ -1,13 +1,10 @@
-// The packed layers of `packing.py`, read back: shares by query, shares by key, cells under a pointer. No drawing here.
+// The packed layers of `packing.py`, read back: shares by query, shares by key. No drawing here.
+import { mapOf } from "./grid.js";
 
 export const PADDING = -1000;
 
 // A share is peak * (level / 255)²: a look-up, so that hovering costs nothing.
 const SQUARE = Float32Array.from({ length: 256 }, (_, level) => (level / 255) ** 2);
-
-export function bytesOf(base64) {
-  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-}
 
 // One layer of the head's description and its bytes (any view on a buffer) -> arrays, and where each token stands in them.
 export function openLayer(info, bytes) {
@@ -56,7 +53,7 @@ export function looksAt(layer, head, query) {
     }
     for (let p = 0; p < prefix.length; p++) prefix[p] += layer.extras[line * prefix.length + p] / heads.length;
   }
-  return withBest({ grid: layer.keyGrid, shares, prefix });
+  return { ...mapOf(shares, layer.keyGrid), prefix };
 }
 
 // Who looks at a key: on the query grid, the share that each query gives to it (NaN where it cannot be seen).
@@ -79,74 +76,11 @@ export function lookedAtBy(layer, head, key) {
         if (query >= 0) shares[query] = (shares[query] || 0) + share / heads.length;
         else prefix[layer.asking.indexOf(query)] += share / heads.length;
       }
-  return withBest({ grid: layer.grid, shares, prefix });
-}
-
-function withBest(map) {
-  let best = -1;
-  let cells = 0;
-  map.shares.forEach((share, cell) => {
-    if (Number.isNaN(share)) return;
-    cells += 1;
-    if (best < 0 || share > map.shares[best]) best = cell;
-  });
-  return { ...map, best, cells, peak: best < 0 ? 0 : map.shares[best] };
-}
-
-// The cell under a point that is given as shares of the width and height.
-export function cellAt(x, y, [h, w]) {
-  const inside = (value, size) => Math.min(size - 1, Math.max(0, Math.floor(value * size)));
-  return inside(y, h) * w + inside(x, w);
-}
-
-// The cell of another grid that holds the centre of this one; prefix tokens stay what they are.
-export function sameSpot(cell, from, to) {
-  if (cell < 0) return cell;
-  return cellAt(((cell % from[1]) + 0.5) / from[1], (Math.floor(cell / from[1]) + 0.5) / from[0], to);
-}
-
-// One step on the grid, stopping at its edges. Moves: up, down, left, right, first and last of the row.
-export function step(cell, move, [h, w]) {
-  const [row, column] = [Math.floor(cell / w), cell % w];
-  switch (move) {
-    case "up": return row > 0 ? cell - w : cell;
-    case "down": return row < h - 1 ? cell + w : cell;
-    case "left": return column > 0 ? cell - 1 : cell;
-    case "right": return column < w - 1 ? cell + 1 : cell;
-    case "first": return row * w;
-    case "last": return row * w + w - 1;
-    default: return cell;
-  }
+  return { ...mapOf(shares, layer.grid), prefix };
 }
 
 // NMI below the band: global; above it: local; in it: hybrid; no NMI (only the class token asks): no pattern.
 export function patternOf(nmi, [low, high]) {
   if (nmi === null) return "none";
   return nmi < low ? "global" : nmi > high ? "local" : "hybrid";
-}
-
-// null where a value is not defined.
-export function mean(values) {
-  return values.includes(null) ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-// A share in percent with two digits, as on the figures: 11 %, 0.45 %.
-export function percent(share) {
-  const value = 100 * share;
-  return value >= 99.5 || value < 0.005 ? `${value.toFixed(0)} %` : `${Number(value.toPrecision(2))} %`;
-}
-
-// Shares -> RGBA, one pixel a cell, from a table of 256 colours; cells that cannot be seen stay clear.
-export function paint(map, colours, pixels) {
-  const scale = map.peak > 0 ? 255 / map.peak : 0;
-  for (let cell = 0; cell < map.shares.length; cell++) {
-    const share = map.shares[cell];
-    const seen = !Number.isNaN(share);
-    const at = 3 * Math.round((seen ? share : 0) * scale);
-    pixels[4 * cell] = colours[at];
-    pixels[4 * cell + 1] = colours[at + 1];
-    pixels[4 * cell + 2] = colours[at + 2];
-    pixels[4 * cell + 3] = seen ? 255 : 0;
-  }
-  return pixels;
 }

@@ -1,5 +1,6 @@
 // The wall: a small picture a layer and head, framed by its pattern; a grid for the eye, the keys and the screen reader.
-import { paintCells } from "./attention_stage.js";
+import { make } from "./dom.js";
+import { paintCells } from "./stage.js";
 import { patternAt, tileWords } from "./attention_words.js";
 
 const ACROSS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -9,13 +10,6 @@ const TALLEST = 600;
 const LARGEST = 68;
 const SMALLEST = 8;
 const NO_PICTURE = 26; // tiles below this are shapes in their pattern's colour
-
-export function make(tag, className, text = "") {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.textContent = text;
-  return node;
-}
 
 // `pick(layer, head, event)` is called when the visitor chooses a tile.
 export function makeWall(wall, pick) {
@@ -83,7 +77,7 @@ export function makeWall(wall, pick) {
     root.classList.toggle("lk-tight", tight);
   }
 
-  function draw(state, mapOf, colours) {
+  function draw(state, shown, colours) {
     const tight = root.classList.contains("lk-tight");
     for (const node of tiles.querySelectorAll(".lk-tile")) {
       const [layer, h] = [Number(node.dataset.layer), Number(node.dataset.head)];
@@ -93,7 +87,7 @@ export function makeWall(wall, pick) {
         node.tabIndex = here === "true" ? 0 : -1;
       }
       if (tight) continue;
-      const map = mapOf(layer, h);
+      const map = shown(layer, h);
       const small = node.firstChild;
       if (map) paintCells(small, map, colours);
       else small.getContext("2d", { willReadFrequently: true }).clearRect(0, 0, small.width, small.height);
@@ -114,9 +108,9 @@ export function makeWall(wall, pick) {
     if (!move || !node) return;
     event.preventDefault();
     event.stopPropagation();
-    const within = (value, low, high) => Math.min(high, Math.max(low, value));
-    const layer = within(Number(node.dataset.layer) + move[0], 0, head.layers.length - 1);
-    const h = within(Number(node.dataset.head) + move[1], -1, head.layers[layer].heads - 1);
+    const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+    const layer = clamp(Number(node.dataset.layer) + move[0], 0, head.layers.length - 1);
+    const h = clamp(Number(node.dataset.head) + move[1], -1, head.layers[layer].heads - 1);
     choose(tiles.querySelector(`[data-layer="${layer}"][data-head="${h}"]`), event);
   });
 

@@ -1,9 +1,8 @@
 // What the view says, in words: for the line under the photo, the tips and the screen reader.
-import { mean, patternOf, percent, PADDING, sameSpot } from "./attention_maps.js";
+import { mean, percent, sameSpot, spot } from "./grid.js";
+import { PADDING, patternOf } from "./attention_maps.js";
 
 export const nameOf = (layer, head) => (head < 0 ? `layer ${layer} mean of heads` : `layer ${layer} head ${head}`);
-
-export const spot = (cell, [, w]) => `row ${Math.floor(cell / w)}, column ${cell % w}`;
 
 export function tokenName(token) {
   if (token === PADDING) return "padding";

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from apps import visits as app
-from apps.attention import photo_wall
-from apps.places import Place
+from apps import visits
+from apps.attention import visits as app
+from apps.attention.visits import Place
 from labkit.data.images import BadImage, photo_names
 from labkit.pretrained import UnknownModel
 from labkit.session import Look
@@ -76,7 +76,7 @@ def test_unusual_pictures_are_looked_at(tmp_path: Path, mode: str) -> None:
     picture.save(path)
     mine = app.visit(HERE, own=path)
     assert mine.picture_name == "picture"
-    assert "cannot carry your own picture" in app.link_note(mine)
+    assert "cannot carry your own picture" in visits.link_note(mine)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_numbers_have_one_row_a_layer_and_head(seen: app.Seen) -> None:
 
 
 def test_the_json_says_what_the_rows_are_about(seen: app.Seen) -> None:
-    told = json.loads(app.numbers_json(seen))
+    told = json.loads(json.dumps(app.numbers(seen)))
     assert (told["model"], told["weights"], told["image"]) == ("lab/vit", "none", "chelsea")
     assert told["units"] == {"nmi": "0..1", "distance": "patches", "entropy": "nats"}
     assert len(told["rows"]) == sum(one.heads for one in seen.look.maps)
@@ -124,25 +124,26 @@ def test_the_json_says_what_the_rows_are_about(seen: app.Seen) -> None:
 def test_the_band_renames_without_looking_again(seen: app.Seen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "look", None)
     wide = replace(seen, place=replace(seen.place, low=0.0, high=1.0))
-    patterns = {row["pattern"] for row in json.loads(app.numbers_json(wide))["rows"]}
+    patterns = {row["pattern"] for row in json.loads(json.dumps(app.numbers(wide)))["rows"]}
     assert patterns == {"hybrid"}
-    assert {row["pattern"] for row in json.loads(app.numbers_json(seen))["rows"]} != {"hybrid"}
+    assert {row["pattern"] for row in json.loads(json.dumps(app.numbers(seen)))["rows"]} != {"hybrid"}
 
 
 @pytest.mark.parametrize(
-    ("kind", "start"), [("figure", b"\x89PNG"), ("heads", b"\x89PNG"), ("csv", b"layer,"), ("json", b"{")]
+    ("kind", "start"),
+    [("figure.png", b"\x89PNG"), ("heads.png", b"\x89PNG"), ("numbers.csv", b"layer,"), ("numbers.json", b"{")],
 )
 def test_every_download_is_a_file_with_a_telling_name(seen: app.Seen, kind: str, start: bytes) -> None:
     path = app.parcel(seen, kind)
-    assert path.name == f"labkit-lab-vit-chelsea-{kind}.{'png' if start[0] == 0x89 else kind}"
+    assert path.name == f"labkit-lab-vit-chelsea-{kind}"
     assert path.read_bytes().startswith(start)
     assert app.parcel(seen, kind) != path  # two visitors never write the same file
 
 
 def test_words_from_outside_are_not_html(seen: app.Seen) -> None:
-    assert "<script>" not in app.alert("<script>alert(1)</script>")
-    assert 'role="alert"' in app.alert("something")
-    assert app.alert("") == ""
+    assert "<script>" not in visits.alert("<script>alert(1)</script>")
+    assert 'role="alert"' in visits.alert("something")
+    assert visits.alert("") == ""
     loud = replace(seen, look=replace(seen.look, top=(("<b>cat</b>", 0.5),)))
     assert "<b>cat" not in app.verdict(loud)
 
@@ -154,7 +155,7 @@ def test_the_verdict_says_when_weights_are_random_and_names_are_missing(seen: ap
 
 
 def test_every_photo_is_a_named_button() -> None:
-    wall = photo_wall()
+    wall = visits.photo_wall()
     assert all(f'data-photo="{name}"' in wall and f'alt="{name}"' in wall for name in photo_names())
 
 

@@ -289,7 +289,7 @@ def test_a_broken_link_opens_and_says_what_was_wrong(browser: Browser, hub: str)
 
 def test_figure_and_numbers_can_be_taken_home(room: tuple[Page, Notes], tmp_path: Path) -> None:
     page, _ = room
-    for button, ending in (("Figure (PNG)", "figure.png"), ("Numbers (CSV)", "csv.csv")):
+    for button, ending in (("Figure (PNG)", "figure.png"), ("Numbers (CSV)", "numbers.csv")):
         with page.expect_download(timeout=PATIENCE_MS) as waiting:
             page.get_by_role("button", name=button).click()
         path = tmp_path / waiting.value.suggested_filename

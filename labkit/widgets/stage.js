@@ -1,14 +1,14 @@
-// The photo on its canvas, with one map painted over it and the places outlined.
-import { paint } from "./attention_maps.js";
+// The photo on its canvas, with maps painted over it and places outlined.
+import { paint } from "./grid.js";
 
-const QUERY = "#3be4ff"; // a colour that the map does not have
+export const ASKING = "#3be4ff"; // a colour that no map has: the cell that asks
 const LUMA = [0.2126, 0.7152, 0.0722];
 
 export function makeStage(canvas) {
   const ink = canvas.getContext("2d", { alpha: false });
   const ground = document.createElement("canvas"); // the photo under the blend, kept between draws
   const cells = document.createElement("canvas"); // one pixel a cell
-  const stage = { blend: 0.7, smooth: false, ready: false, load, resize, draw };
+  const stage = { blend: 0.7, smooth: false, ready: false, load, resize, clear, lay, draw, outline, frame };
   let picture = null;
   let grey = null;
 
@@ -33,7 +33,7 @@ export function makeStage(canvas) {
     drawGround();
   }
 
-  // Hue must mean attention alone, so the photo gives up its colours as the blend rises.
+  // Hue must mean the map alone, so the photo gives up its colours as the blend rises.
   function drawGround() {
     [ground.width, ground.height] = [canvas.width, canvas.height];
     const brush = ground.getContext("2d", { alpha: false });
@@ -43,29 +43,46 @@ export function makeStage(canvas) {
     brush.drawImage(grey, 0, 0, ground.width, ground.height);
   }
 
-  // `map` may be null; `place` is the cell that asks, on the grid `asking`, or below 0.
-  function draw(map, place, asking, { colours, pinned }) {
+  // The photo alone.
+  function clear() {
     ink.globalAlpha = 1;
     ink.drawImage(ground, 0, 0);
-    if (map) {
-      const [h, w] = map.grid;
-      ink.globalAlpha = stage.blend;
-      ink.imageSmoothingEnabled = stage.smooth;
-      ink.drawImage(paintCells(cells, map, colours), 0, 0, w, h, 0, 0, canvas.width, canvas.height);
-      ink.globalAlpha = 1;
-      if (map.best >= 0 && map.peak > 0) outline(map.best, map.grid, "#ffffff", 1.25, [3, 3]);
-    }
-    if (place >= 0) outline(place, asking, QUERY, pinned ? 3 : 2, []);
   }
 
-  function outline(cell, [h, w], colour, thick, dash) {
+  // A map over it; `from` and `to` (shares of the width) keep it to a strip of the photo.
+  function lay(map, colours, { from = 0, to = 1 } = {}) {
+    const [h, w] = map.grid;
+    ink.save();
+    ink.beginPath();
+    ink.rect(from * canvas.width, 0, (to - from) * canvas.width, canvas.height);
+    ink.clip();
+    ink.globalAlpha = stage.blend;
+    ink.imageSmoothingEnabled = stage.smooth;
+    ink.drawImage(paintCells(cells, map, colours), 0, 0, w, h, 0, 0, canvas.width, canvas.height);
+    ink.restore();
+  }
+
+  // Photo, map, its best cell and the cell that asks. `map` may be null; `place` is a cell on the grid `asking`, or below 0.
+  function draw(map, place, asking, { colours, pinned }) {
+    clear();
+    if (map) lay(map, colours);
+    if (map && map.best >= 0 && map.peak > 0) outline(map.best, map.grid, { dash: [3, 3], thick: 1.25 });
+    if (place >= 0) outline(place, asking, { colour: ASKING, thick: pinned ? 3 : 2 });
+  }
+
+  function outline(cell, [h, w], look) {
+    const [row, column] = [Math.floor(cell / w), cell % w];
+    frame([row / h, column / w, (row + 1) / h, (column + 1) / w], look);
+  }
+
+  // A box given as [top, left, bottom, right], each a share of the photo.
+  function frame([top, left, bottom, right], { colour = "#ffffff", thick = 2, dash = [] } = {}) {
     const ratio = canvas.width / canvas.clientWidth || 1;
-    const [width, height] = [canvas.width / w, canvas.height / h];
     for (const [style, extra] of [["rgba(0,0,0,0.75)", 2], [colour, 0]]) {
       ink.strokeStyle = style;
       ink.lineWidth = (thick + extra) * ratio;
       ink.setLineDash(extra ? [] : dash.map((n) => n * ratio));
-      ink.strokeRect((cell % w) * width, Math.floor(cell / w) * height, width, height);
+      ink.strokeRect(left * canvas.width, top * canvas.height, (right - left) * canvas.width, (bottom - top) * canvas.height);
     }
   }
   return stage;
@@ -82,7 +99,7 @@ export function paintCells(canvas, map, colours) {
   return canvas;
 }
 
-// The colours from none to most, on a canvas of 256 x 1.
+// The colours from lowest to most, on a canvas of 256 x 1.
 export function paintScale(canvas, colours) {
   const ramp = { grid: [1, 256], shares: Float32Array.from({ length: 256 }, (_, i) => i), peak: 255 };
   paintCells(canvas, ramp, colours);

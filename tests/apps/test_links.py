@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.places import START, Place, address, place_from
+from apps.attention.visits import Place
+from apps.links import address, place_from
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=40).filter(
     lambda text: text == text.strip()
@@ -27,7 +28,7 @@ places = st.builds(
 
 
 def read(link: str) -> tuple[Place, tuple[str, ...]]:
-    return place_from(dict(parse_qsl(link.removeprefix("?"))))
+    return place_from(Place, dict(parse_qsl(link.removeprefix("?"))))
 
 
 @given(place=places)
@@ -37,8 +38,8 @@ def test_an_address_leads_back_to_its_place(place: Place) -> None:
 
 
 def test_the_address_of_the_start_is_short() -> None:
-    assert address(START) == "?model=lab%2Fvit&image=chelsea"
-    assert read("") == (START, ())
+    assert address(Place()) == "?model=lab%2Fvit&image=chelsea"
+    assert read("") == (Place(), ())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,17 @@
+"""The rooms of the lab, in the order in which the hub shows them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+TITLES = {
+    "attention": "Attention",
+    "papers": "Papers",
+}
+"""Each room is a package `apps/<name>/` that offers TITLE, SUBTITLE, CSS, `build()` and `poster()`."""
+
+
+def rooms() -> dict[str, ModuleType]:
+    """All rooms, opened."""
+    return {name: import_module(f"apps.{name}") for name in TITLES}
