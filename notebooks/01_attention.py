@@ -25,10 +25,10 @@
 
 # %%
 # %matplotlib inline
-import checks
 import numpy as np
 import torch
-from desk import Desk
+from checks import attention as checks
+from desk import AttentionDesk
 from matplotlib.figure import Figure
 from PIL import ImageOps
 
@@ -59,7 +59,7 @@ MODELS = {
     "timm ViT-Ti/16, untrained": ("timm/vit_tiny_patch16_224", None),
 }
 first_photos = ["astronaut", "chelsea", "coffee", "rocket"]
-desk = Desk(models=MODELS, photos=first_photos + [name for name in photo_names() if name not in first_photos])
+desk = AttentionDesk(models=MODELS, photos=first_photos + [name for name in photo_names() if name not in first_photos])
 desk
 
 # %% [markdown]
@@ -227,7 +227,7 @@ for name in ("astronaut", "motorcycle", "coffee", "chelsea", "grass"):
 
 # %%
 layer = desk.view.layer
-figures.overview(desk.look, layer=layer, head=-1, query=desk.view.query)
+figures.overview(desk.seen, layer=layer, head=-1, query=desk.view.query)
 
 # %% [markdown]
 # ## Through all layers at once
@@ -263,19 +263,19 @@ checks.rollout(my_rollout)
 # %%
 name, weights = MODELS[desk.model.value]
 opened = load(name, weights=weights)
-images = opened.transform(desk.look.picture)[None].to(next(opened.model.parameters()).device)
-plain = labkit_rollout(desk.look.maps)[0, 0]
+images = opened.transform(desk.seen.picture)[None].to(next(opened.model.parameters()).device)
+plain = labkit_rollout(desk.seen.maps)[0, 0]
 for_class = gradient_rollout(opened.model, images)[0, 0].cpu()
 
-grid = desk.look.maps[-1].grid
+grid = desk.seen.maps[-1].grid
 cells = grid[0] * grid[1]
 shares = [row[-cells:].reshape(grid).numpy() / float(row[-cells:].sum()) for row in (plain, for_class)]
-winner = desk.look.top[0][0] if desk.look.top else "class"
+winner = desk.seen.top[0][0] if desk.seen.top else "class"
 with style():
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     titles = ("rollout", f"gradient rollout: {winner}")
     for axes, share, title in zip(figure.subplots(1, 2), shares, titles, strict=True):
-        lay_over(axes, np.asarray(desk.look.picture), share, query=None, grid=grid)
+        lay_over(axes, np.asarray(desk.seen.picture), share, query=None, grid=grid)
         axes.set_title(title)
 figure
 

@@ -1,4 +1,4 @@
-"""The controls around the live view: a model, a photo or a picture of your own, the band that is called hybrid."""
+"""The controls around a live view: a model, a photo or a picture of your own, and what a lesson adds to them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 import ipywidgets as widgets
 from matplotlib.figure import Figure
@@ -14,24 +15,103 @@ from labkit.probes.attention import Bands
 from labkit.session import Look, look
 from labkit.widgets.attention import AttentionView
 
+Read = Callable[[str, str | bytes, str | None], Any]
+
 
 class Desk(widgets.VBox):
     """Choose, and the view below follows; a choice that cannot be looked at gets a sentence, and the desk goes on.
 
-    models   what the menu shows -> (name, weights) as `labkit.session.look` takes them
+    read     (model, picture, weights) -> what is seen; ValueError is shown as a sentence
+    show     puts what is seen into the view
+    models   what the menu shows -> (name, weights) as `labkit.session.sit` takes them
     photos   names of the photos in the menu
+    below    controls of the lesson, under the view
     """
 
-    def __init__(self, *, models: Mapping[str, tuple[str, str | None]], photos: Sequence[str]) -> None:
-        self.look: Look | None = None
-        self.view = AttentionView()
+    def __init__(
+        self,
+        view: widgets.DOMWidget,
+        *,
+        read: Read,
+        show: Callable[[Any], None],
+        models: Mapping[str, tuple[str, str | None]],
+        photos: Sequence[str],
+        below: Sequence[widgets.Widget] = (),
+    ) -> None:
+        self.seen: Any = None
+        self.view = view
+        self._read, self._show = read, show
         self._models = dict(models)
-        self._followers: list[Callable[[Look], None]] = []
+        self._followers: list[Callable[[Any], None]] = []
         wide = {"layout": widgets.Layout(width="300px"), "style": {"description_width": "52px"}}
         self.model = widgets.Dropdown(options=list(models), description="model", **wide)
         self.photo = widgets.Dropdown(options=list(photos), description="photo", **wide)
         auto = widgets.Layout(width="max-content")
         self.own = widgets.FileUpload(accept="image/*", description="a picture of yours", layout=auto)
+        self.says = widgets.HTML()
+        self.model.observe(self.read, "value")
+        self.photo.observe(self._leave_own_picture, "value")
+        self.own.observe(self.read, "value")
+        choices = widgets.HBox([self.model, self.photo, self.own], layout=widgets.Layout(flex_flow="row wrap"))
+        super().__init__([choices, self.says, view, *below])
+        self.read()
+
+    def on_seen(self, follower: Callable[[Any], None]) -> None:
+        """Call `follower` with what is on the desk, now and whenever it changes."""
+        self._followers.append(follower)
+        if self.seen is not None:
+            follower(self.told())
+
+    def drawn(self, draw: Callable[[Any], Figure], *, alt: str) -> widgets.HTML:
+        """A figure of what is on the desk that is drawn again whenever it changes; `alt` says it in words."""
+        place = widgets.HTML()
+
+        def redraw(current: Any) -> None:
+            file = io.BytesIO()
+            draw(current).savefig(file, format="png", dpi=110)
+            data = base64.b64encode(file.getvalue()).decode()
+            place.value = f'<img style="max-width: 100%" alt="{escape(alt)}" src="data:image/png;base64,{data}">'
+
+        self.on_seen(redraw)
+        return place
+
+    def read(self, _: object = None) -> None:
+        """Read the picture that is chosen through the model that is chosen, and show it."""
+        name, weights = self._models[self.model.value]
+        picture = bytes(self.own.value[0]["content"]) if self.own.value else self.photo.value
+        self.says.value = "<p>looking …</p>"
+        try:
+            self.seen = self._read(name, picture, weights)
+        except ValueError as problem:  # labkit's own errors are sentences for people
+            self.says.value = (
+                f'<p role="alert" style="color: var(--jp-error-color1, #b00020)">{escape(str(problem))}</p>'
+            )
+            return
+        self._show(self.seen)
+        self.says.value = f"<p>{named(getattr(self.seen, 'top', ()))}</p>"
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell the followers what is on the desk."""
+        if self.seen is not None:
+            for follower in self._followers:
+                follower(self.told())
+
+    def told(self) -> Any:
+        """What the followers are told of what is on the desk."""
+        return self.seen
+
+    def _leave_own_picture(self, _: object) -> None:
+        if self.own.value:
+            self.own.value = ()  # reads again by itself
+        else:
+            self.read()
+
+
+class AttentionDesk(Desk):
+    """The desk of lesson 1: the attention of a model, and the band that is called hybrid."""
+
+    def __init__(self, *, models: Mapping[str, tuple[str, str | None]], photos: Sequence[str]) -> None:
         self.band = widgets.FloatRangeSlider(
             value=(0.06, 0.12),
             min=0,
@@ -42,61 +122,23 @@ class Desk(widgets.VBox):
             layout=widgets.Layout(width="460px"),
             style={"description_width": "170px"},
         )
-        self._says = widgets.HTML()
-        self.model.observe(self._look_again, "value")
-        self.photo.observe(self._leave_own_picture, "value")
-        self.own.observe(self._look_again, "value")
-        self.band.observe(lambda _: self._tell(), "value")
-        widgets.jslink((self.band, "value"), (self.view, "bands"))
-        choices = widgets.HBox([self.model, self.photo, self.own], layout=widgets.Layout(flex_flow="row wrap"))
-        super().__init__([choices, self._says, self.view, self.band])
-        self._look_again()
+        view = AttentionView()
+        widgets.jslink((self.band, "value"), (view, "bands"))
+        self.band.observe(lambda _: self.tell(), "value")
+        super().__init__(
+            view,
+            read=lambda name, picture, weights: look(name, picture, weights=weights),
+            show=view.show,
+            models=models,
+            photos=photos,
+            below=[self.band],
+        )
 
-    def on_look(self, follower: Callable[[Look], None]) -> None:
-        """Call `follower` with the look on the desk, now and whenever it changes."""
-        self._followers.append(follower)
-        if self.look is not None:
-            follower(self._with_band())
+    def told(self) -> Look:
+        return self.seen.with_bands(Bands(hybrid=self.band.value))
 
-    def drawn(self, draw: Callable[[Look], Figure], *, alt: str) -> widgets.HTML:
-        """A figure of the look on the desk that is drawn again whenever the look changes; `alt` says it in words."""
-        place = widgets.HTML()
 
-        def redraw(current: Look) -> None:
-            file = io.BytesIO()
-            draw(current).savefig(file, format="png", dpi=110)
-            data = base64.b64encode(file.getvalue()).decode()
-            place.value = f'<img style="max-width: 100%" alt="{escape(alt)}" src="data:image/png;base64,{data}">'
-
-        self.on_look(redraw)
-        return place
-
-    def _leave_own_picture(self, _: object) -> None:
-        if self.own.value:
-            self.own.value = ()  # looks again by itself
-        else:
-            self._look_again()
-
-    def _look_again(self, _: object = None) -> None:
-        name, weights = self._models[self.model.value]
-        picture = bytes(self.own.value[0]["content"]) if self.own.value else self.photo.value
-        self._says.value = "<p>looking …</p>"
-        try:
-            self.look = look(name, picture, weights=weights)
-        except ValueError as problem:  # labkit's own errors are sentences for people
-            self._says.value = (
-                f'<p role="alert" style="color: var(--jp-error-color1, #b00020)">{escape(str(problem))}</p>'
-            )
-            return
-        self.view.show(self.look)
-        sure = " · ".join(f"{escape(category)} {chance:.0%}" for category, chance in self.look.top[:3])
-        self._says.value = f"<p>{'It says: <b>' + sure + '</b>' if sure else 'This model names nothing.'}</p>"
-        self._tell()
-
-    def _tell(self) -> None:
-        if self.look is not None:
-            for follower in self._followers:
-                follower(self._with_band())
-
-    def _with_band(self) -> Look:
-        return self.look.with_bands(Bands(hybrid=self.band.value))
+def named(top: Sequence[tuple[str, float]]) -> str:
+    """ "It says: tabby cat 61% · …", as HTML."""
+    sure = " · ".join(f"{escape(category)} {chance:.0%}" for category, chance in top[:3])
+    return f"It says: <b>{sure}</b>" if sure else "This model names nothing."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from notebooks import checks
+from notebooks.checks import attention as checks
 from notebooks.solutions import exercises_01 as solutions
 
 EXERCISES = ["attention", "nmi", "rollout"]

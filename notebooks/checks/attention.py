@@ -1,10 +1,8 @@
-"""The check cells: each compares your function with labkit's own and, where they differ, says what is likely wrong."""
+"""The checks of lesson 1."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from html import escape
 
 import torch
 import torch.nn.functional as F
@@ -13,26 +11,12 @@ from torch import Tensor
 from labkit.probes.attention import AttentionMap, measure
 from labkit.probes.rollout import rollout as labkit_rollout
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a check found; a notebook shows it in colour."""
-
-    right: bool
-    text: str
-
-    def _repr_html_(self) -> str:
-        colour = "var(--jp-success-color1, #0a8262)" if self.right else "var(--jp-warn-color1, #c2500a)"
-        word = "Right." if self.right else "Not yet."
-        return (
-            f'<div role="status" style="border-left: 4px solid {colour}; padding: 2px 12px; margin: 4px 0">'
-            f"<b>{word}</b> {escape(self.text)}</div>"
-        )
+from . import Verdict, compare, numbers
 
 
 def attention(yours: Callable[[Tensor, Tensor], Tensor]) -> Verdict:
     """Exercise 1: softmax of q kᵀ / √d over the keys."""
-    q, k = _numbers(2, 5, 3), _numbers(2, 7, 3) * 2
+    q, k = numbers(2, 5, 3), numbers(2, 7, 3) * 2
     expected = F.scaled_dot_product_attention(q, k, torch.eye(7, dtype=q.dtype).expand(2, -1, -1))
     scores = q @ k.transpose(-2, -1)
     mistakes = {
@@ -49,7 +33,7 @@ def attention(yours: Callable[[Tensor, Tensor], Tensor]) -> Verdict:
         "You multiplied by √d; divide by it.": (scores * 3**0.5).softmax(-1),
         "The distributions are right but turned: q must run over rows, k over columns.": expected.transpose(-2, -1),
     }
-    return _compare(
+    return compare(
         lambda: yours(q, k),
         expected,
         mistakes,
@@ -62,14 +46,14 @@ def nmi(yours: Callable[[Tensor], Tensor]) -> Verdict:
     """Exercise 2: the normalised mutual information of one attention matrix."""
     everyone_alike = torch.full((12, 12), 1 / 12, dtype=torch.float64)
     itself = torch.eye(12, dtype=torch.float64)
-    some = (_numbers(12, 12) * 3).softmax(-1)
+    some = (numbers(12, 12) * 3).softmax(-1)
     for a, name, hint in (
         (some, "a random matrix", ""),
         (everyone_alike, "uniform attention", "p(q, k) = p(q) p(k) there, so nothing can be learnt: 0. "),
         (itself, "the identity", "Is 0 · log 0 NaN in your sum? It counts as 0: torch.special.entr, or clamp. "),
     ):
         expected = measure(_as_map(a[None])).nmi[0, 0].double()
-        verdict = _compare(
+        verdict = compare(
             lambda a=a: torch.as_tensor(yours(a), dtype=torch.float64),
             expected,
             _nmi_mistakes(a) if a is some else {},
@@ -105,7 +89,7 @@ def _nmi_mistakes(a: Tensor) -> Mapping[str, Tensor]:
 
 def rollout(yours: Callable[[list[Tensor]], Tensor]) -> Verdict:
     """Exercise 3: chain the layers, half of each the skip connection."""
-    layers = [(_numbers(12, 12, seed=seed) * 3).softmax(-1) for seed in range(3)]
+    layers = [(numbers(12, 12, seed=seed) * 3).softmax(-1) for seed in range(3)]
     eye = torch.eye(12, dtype=torch.float64)
     halves = [0.5 * eye + 0.5 * a for a in layers]
     expected = labkit_rollout([_as_map(a[None]) for a in layers])[0].double()
@@ -122,47 +106,13 @@ def rollout(yours: Callable[[list[Tensor]], Tensor]) -> Verdict:
         * halves[0],
         "This is the last layer alone: chain all of them.": halves[2],
     }
-    return _compare(
+    return compare(
         lambda: yours([a.clone() for a in layers]),
         expected,
         mistakes,
         praise="Row i says from which input patches output token i was made; every row sums to one.",
         otherwise="Start from the identity and multiply Â = ½ I + ½ A from the left, layer by layer.",
     )
-
-
-def _compare(
-    answer: Callable[[], object], expected: Tensor, mistakes: Mapping[str, Tensor], *, praise: str, otherwise: str
-) -> Verdict:
-    try:
-        got = answer()
-    except Exception as error:
-        # Whatever a learner's code raises is news for the learner, not the end of the notebook.
-        if "NoneType" in str(error):
-            return Verdict(False, "Your function returns nothing so far: replace the … by your lines.")
-        return Verdict(False, f"Your function raised {type(error).__name__}: {error}")
-    if got is None or got is Ellipsis:
-        return Verdict(False, "Your function returns nothing so far: replace the … by your lines.")
-    if not isinstance(got, Tensor):
-        return Verdict(False, f"Expected a tensor, got {type(got).__name__}.")
-    if _same(got, expected):
-        return Verdict(True, praise)
-    for text, mistaken in mistakes.items():
-        if _same(got, mistaken):
-            return Verdict(False, text)
-    if got.shape != expected.shape:
-        return Verdict(False, f"Expected the shape {tuple(expected.shape)}, got {tuple(got.shape)}. {otherwise}")
-    if not torch.isfinite(got).all():
-        return Verdict(False, f"There is NaN or infinity in your answer. {otherwise}")
-    return Verdict(False, otherwise)
-
-
-def _same(got: Tensor, expected: Tensor) -> bool:
-    return got.shape == expected.shape and torch.allclose(got.double(), expected.double(), atol=1e-5)
-
-
-def _numbers(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def _as_map(attn: Tensor) -> AttentionMap:
