@@ -53,14 +53,28 @@ def create_app(first: str | None = None) -> FastAPI:
             raise HTTPException(404, "There is no such picture on the wall.")
         return Response(wall.hung(photo).jpeg, media_type="image/jpeg")
 
+    @app.get("/wall/room/{name}.jpg")
+    def poster(name: str) -> Response:
+        if name not in ROOMS:
+            raise HTTPException(404, "There is no such room.")
+        return Response(wall.poster(name), media_type="image/jpeg")
+
     for name, room in ROOMS.items():
         app = hang(app, room.build(), path=f"/{name}", extra_css=room.CSS)
-    threading.Thread(target=page, daemon=True).start()  # the first visitor finds the pictures made
+    threading.Thread(target=hang_pictures, daemon=True).start()  # the first visitor finds them made
     return app
 
 
+def hang_pictures() -> None:
+    """Make every picture on the wall."""
+    page()
+    for name in ROOMS:
+        if name != "attention":
+            wall.poster(name)
+
+
 def page() -> str:
-    """The wall: one large living picture a room, and small ones that lead to a place in it."""
+    """The wall: one large living picture, a picture for every other room, and small ones that lead to a photo."""
     small = "".join(
         f'<a href="{html.escape(hung.link)}"><img src="/wall/{photo}.jpg" alt="" width="360" height="360">'
         f"<span>{html.escape(hung.caption)}</span></a>"
@@ -68,7 +82,8 @@ def page() -> str:
         for hung in [wall.hung(photo)]
     )
     doors = "".join(
-        f'<h2><a href="/{name}/">{html.escape(room.TITLE)}</a></h2><p>{html.escape(room.SUBTITLE)}</p>'
+        f'<a href="/{name}/"><img src="/wall/room/{name}.jpg" alt="" width="720" height="720" loading="lazy">'
+        f"<h2>{html.escape(room.TITLE)}</h2><span>{html.escape(room.SUBTITLE)}</span></a>"
         for name, room in ROOMS.items()
         if room is not attention
     )
@@ -103,8 +118,9 @@ _PAGE = """<!doctype html>
     <a class="enter" href="/attention/">Enter the room</a>
   </div>
 </article>
-<nav aria-label="places in this room">{small}</nav>
-<section class="plate" aria-label="other rooms">{doors}</section>
+<nav class="rooms" aria-label="rooms">{doors}</nav>
+<h3>Or begin with a photo</h3>
+<nav class="photos" aria-label="photos in the attention room">{small}</nav>
 </main>
 <script type="module">
 import {{ bytesOf, mount }} from "/wall/view.js";

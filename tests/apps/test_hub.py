@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apps import __main__, wall
+from apps import __main__, posters, wall
 from apps.hub import ROOMS, page
 from labkit.session import look
 from tests.browser.harness import gradio_hub
@@ -42,7 +42,7 @@ def test_the_server_is_well_and_every_room_open(address: str) -> None:
 def test_the_server_hands_out_the_wall(address: str) -> None:
     kind, body = fetch(f"{address}/wall/{wall.PHOTOS[0]}.jpg")
     assert kind == "image/jpeg"
-    assert Image.open(io.BytesIO(body)).size == (wall.SIDE, wall.SIDE)
+    assert Image.open(io.BytesIO(body)).size == (posters.SIDE, posters.SIDE)
     assert b"export function mount" in fetch(f"{address}/wall/view.js")[1]
     assert fetch(f"{address}/favicon.ico")[0].startswith("image/svg")
     live = json.loads(fetch(f"{address}/wall/live.json")[1])
@@ -69,7 +69,7 @@ def test_the_wall_leads_to_every_room_and_to_no_other_machine() -> None:
 
 def test_a_lit_picture_is_brightest_where_the_share_is_largest() -> None:
     shares = np.array([[0.0, 0.1, 0.0], [0.0, 0.0, 0.7]])
-    lit = np.asarray(wall.lit(Image.new("RGB", (30, 30), "grey"), shares, side=60).convert("L"), dtype=float)
+    lit = np.asarray(posters.lit(Image.new("RGB", (30, 30), "grey"), shares, side=60).convert("L"), dtype=float)
     row, column = np.unravel_index(lit.argmax(), lit.shape)
     assert row > 40
     assert column > 45
@@ -82,7 +82,7 @@ def test_without_weights_the_wall_shows_the_photos(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(wall, "look", gone)
     hung = wall.hung.__wrapped__("coffee")
-    assert Image.open(io.BytesIO(hung.jpeg)).size == (wall.SIDE, wall.SIDE)
+    assert Image.open(io.BytesIO(hung.jpeg)).size == (posters.SIDE, posters.SIDE)
     assert "weights=none" in hung.link
     assert wall.live.__wrapped__() is None
     monkeypatch.setattr(wall, "look", lambda name, photo: look(name, photo, weights=None))
