@@ -25,7 +25,7 @@ Answer = Callable[[dict[str, Any]], None]
 
 
 class View(anywidget.AnyWidget):
-    """A live view in a notebook. A subclass names its JavaScript: `class Heat(View, name="heat")`.
+    """A live view in a notebook. A subclass names its JavaScript: `class Heat(View, view="heat")`.
 
     `state` is kept in step with the browser, both ways: read it to see where the visitor stands, set it to move them.
     """
@@ -34,11 +34,11 @@ class View(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)
     _name: ClassVar[str]
 
-    def __init_subclass__(cls, name: str, **options: Any) -> None:
+    def __init_subclass__(cls, view: str, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls._name = name
-        cls._esm = module(f"{name}.js")
-        cls._css = style_of(name)
+        cls._name = view
+        cls._esm = module(f"{view}.js")
+        cls._css = style_of(view)
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
