@@ -34,8 +34,10 @@ class View(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)
     _name: ClassVar[str]
 
-    def __init_subclass__(cls, view: str, **options: Any) -> None:
+    def __init_subclass__(cls, view: str | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if view is None:  # traitlets makes a subclass of its own for each widget
+            return
         cls._name = view
         cls._esm = module(f"{view}.js")
         cls._css = style_of(view)
