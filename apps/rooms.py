@@ -7,6 +7,8 @@ from types import ModuleType
 
 TITLES = {
     "attention": "Attention",
+    "smoothing": "Over-smoothing",
+    "compare": "Compare",
     "papers": "Papers",
 }
 """Each room is a package `apps/<name>/` that offers TITLE, SUBTITLE, CSS, `build()` and `poster()`."""
