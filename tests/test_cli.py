@@ -145,7 +145,7 @@ def test_missing_and_damaged_checkpoints_get_a_sentence(
     say: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LABKIT_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr("labkit.session._models", type(sys.modules["labkit.session"]._models)())
+    monkeypatch.setattr("labkit.session.sitting._models", type(sys.modules["labkit.session.sitting"]._models)())
     assert "labkit train vit" in refused(say("probe", "attention"))
     (tmp_path / "vit.safetensors").write_bytes(b"junk")
     (tmp_path / "vit.json").write_text("{")

@@ -12,7 +12,7 @@ from labkit import session
 from labkit.data.images import BadImage, open_image
 from labkit.pretrained import UnknownModel
 from labkit.probes.attention import Bands
-from labkit.session import look
+from labkit.session import look, sitting
 from labkit.taps import Unreadable
 
 TINY = "timm/vit_tiny_patch16_224"
@@ -20,7 +20,7 @@ TINY = "timm/vit_tiny_patch16_224"
 
 @pytest.fixture(autouse=True)
 def empty_shelf(monkeypatch):
-    monkeypatch.setattr(session, "_models", type(session._models)())
+    monkeypatch.setattr(sitting, "_models", type(sitting._models)())
 
 
 def test_a_look_holds_the_square_the_maps_and_the_answer():
@@ -60,14 +60,14 @@ def test_pictures_bytes_and_names_are_all_ways_in(tmp_path):
 
 def test_only_the_last_few_models_stay_loaded_and_each_is_loaded_once(monkeypatch):
     loaded = []
-    load = session.pretrained.load
-    monkeypatch.setattr(session.pretrained, "load", lambda name, **rest: (loaded.append(name), load(name, **rest))[1])
-    monkeypatch.setattr(session, "MOST_MODELS", 2)
+    load = sitting.pretrained.load
+    monkeypatch.setattr(sitting.pretrained, "load", lambda name, **rest: (loaded.append(name), load(name, **rest))[1])
+    monkeypatch.setattr(sitting, "MOST_MODELS", 2)
     names = [TINY, "timm/deit_tiny_patch16_224", TINY, "timm/vit_tiny_patch16_384"]
     for name in names:
         look(name, "chelsea", weights=None)
     assert loaded == [TINY, names[1], names[3]]
-    assert [key[0] for key in session._models] == [TINY, names[3]]
+    assert [key[0] for key in sitting._models] == [TINY, names[3]]
 
 
 def test_visitors_at_once_get_their_own_pictures():
@@ -97,26 +97,26 @@ def test_what_cannot_be_looked_at_says_why():
 
 
 def test_a_sitting_has_the_picture_as_the_model_takes_it_and_names_what_it_is_taken_for():
-    sitting = session.sit(TINY, "chelsea", weights=None)
-    assert sitting.images.shape == (1, 3, 224, 224)
-    with sitting.turn() as model, torch.no_grad():
-        logits = model(sitting.images)
-    top = sitting.top(logits, most=3)
+    seat = session.sit(TINY, "chelsea", weights=None)
+    assert seat.images.shape == (1, 3, 224, 224)
+    with seat.turn() as model, torch.no_grad():
+        logits = model(seat.images)
+    top = seat.top(logits, most=3)
     chances = logits[0].softmax(dim=0).topk(3).values.tolist()
     assert [chance for _, chance in top] == pytest.approx(chances)
 
 
 def test_others_are_served_between_the_steps_of_a_long_work():
-    sitting = session.sit(TINY, "chelsea", weights=None)
+    seat = session.sit(TINY, "chelsea", weights=None)
     busy = []
 
     def work():
         for step in range(3):
-            busy.append(sitting.lock.locked())
+            busy.append(seat.lock.locked())
             yield step
 
-    for step in sitting.in_turns(work()):
-        assert not sitting.lock.locked(), step
+    for step in seat.in_turns(work()):
+        assert not seat.lock.locked(), step
     assert busy == [True] * 3
 
 
@@ -142,3 +142,11 @@ def test_what_does_not_fit_even_alone_is_an_error():
 
     with pytest.raises(torch.OutOfMemoryError):
         session.halving(work, 2)
+
+
+def test_a_covered_picture_is_asked_about_at_every_place():
+    covered = session.cover(session.sit(TINY, "chelsea", weights=None), grid=(2, 3), parts=(0.25,))
+    assert covered.windows == ((56, 56),)
+    assert covered.answers[0].shape == (6, 1000)
+    torch.testing.assert_close(covered.answers[0].sum(dim=1), torch.ones(6))
+    assert covered.top[0][1] == pytest.approx(float(covered.whole.max()), rel=1e-4)

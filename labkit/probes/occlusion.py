@@ -6,7 +6,7 @@ Source   Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks"
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from labkit.probes.inputs import Refused
@@ -63,6 +63,47 @@ def occlusion(
     times = rows.float().sum(dim=0)[:, None] * columns.float().sum(dim=0)
     chosen = None if ask.classes is None else ask.classes[:, 0]
     return Saliency(total / times, "Occlusion", chosen)
+
+
+def answers_without(
+    model: nn.Module,
+    images: Float[Tensor, "b 3 height width"],
+    *,
+    grid: tuple[int, int],
+    window: tuple[int, int],
+    baseline: float = 0.0,
+    batch: int = 32,
+) -> Float[Tensor, "cells classes"]:
+    """All probabilities for one picture (b is 1) with a window around the middle of each cell of `grid` covered, row by row.
+
+    window    (rows, columns) in pixels; at the edge of the picture it is cut off
+    baseline  what covers it, in normalised values: 0 is the mean colour
+
+    Raises Refused for more than one picture and for a window or a grid that is not within its pixels.
+    """
+    size = tuple(images.shape[-2:])
+    if len(images) != 1 or not all(1 <= n <= whole for n, whole in zip((*grid, *window), size * 2, strict=True)):
+        raise Refused(
+            f"answers_without(grid={grid}, window={window}) of {len(images)} pictures: expected one picture, a grid "
+            f"and a window from 1 to its {size[0]} x {size[1]} pixels."
+        )
+    ask = Question(model, images, "all")
+    rows, columns = (_around(whole, cells, side, images) for whole, cells, side in zip(size, grid, window, strict=True))
+    order = torch.arange(grid[0] * grid[1], device=images.device)
+    cover = torch.full((), baseline, dtype=images.dtype, device=images.device)
+    found = []
+    for some in order.split(batch):
+        covered = rows[some // grid[1]][:, None, :, None] & columns[some % grid[1]][:, None, None, :]
+        found.append(ask(torch.where(covered, cover, images), 0))
+    return torch.cat(found)
+
+
+def _around(length: int, cells: int, side: int, like: Tensor) -> Bool[Tensor, "cells length"]:
+    """Which pixels of one axis a window of `side` around the middle of each cell covers."""
+    middles = (torch.arange(cells, device=like.device) + 0.5) * length / cells
+    starts = (middles - side / 2).round()[:, None]
+    pixels = torch.arange(length, device=like.device)
+    return (pixels >= starts) & (pixels < starts + side)
 
 
 def _bands(length: int, side: int, step: int, like: Tensor) -> Float[Tensor, "windows length"]:

@@ -14,7 +14,7 @@ from labkit.viz.patterns_live import by_depth_live
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from labkit.session import AttentionMap, Look
+    from labkit.session.looks import AttentionMap, Look
 
 
 MEAN = -1

@@ -13,7 +13,7 @@ from PIL import Image
 from labkit.viz.theme import PATTERNS, colour_table
 
 if TYPE_CHECKING:
-    from labkit.session import AttentionMap, HeadMeasures, Look
+    from labkit.session.looks import AttentionMap, HeadMeasures, Look
 
 PADDING = -1000
 """A place outside the picture, in Python (labkit.taps) and on the way to the browser alike."""

@@ -8,7 +8,7 @@ export function makeStage(canvas) {
   const ink = canvas.getContext("2d", { alpha: false });
   const ground = document.createElement("canvas"); // the photo under the blend, kept between draws
   const cells = document.createElement("canvas"); // one pixel a cell
-  const stage = { blend: 0.7, smooth: false, ready: false, load, resize, clear, lay, draw, outline, frame };
+  const stage = { blend: 0.7, smooth: false, ready: false, load, resize, clear, lay, draw, fill, outline, frame };
   let picture = null;
   let grey = null;
 
@@ -68,6 +68,13 @@ export function makeStage(canvas) {
     if (map) lay(map, colours);
     if (map && map.best >= 0 && map.peak > 0) outline(map.best, map.grid, { dash: [3, 3], thick: 1.25 });
     if (place >= 0) outline(place, asking, { colour: ASKING, thick: pinned ? 3 : 2 });
+  }
+
+  // A box [top, left, bottom, right], each a share of the photo, in one colour.
+  function fill([top, left, bottom, right], colour) {
+    ink.globalAlpha = 1;
+    ink.fillStyle = colour;
+    ink.fillRect(left * canvas.width, top * canvas.height, (right - left) * canvas.width, (bottom - top) * canvas.height);
   }
 
   function outline(cell, [h, w], look) {

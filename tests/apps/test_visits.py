@@ -99,7 +99,7 @@ def test_what_cannot_be_opened_says_so_with_the_nearest_name(place: Place, error
 
 def test_missing_weights_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABKIT_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr("labkit.session._models", OrderedDict())
+    monkeypatch.setattr("labkit.session.sitting._models", OrderedDict())
     with pytest.raises(MissingWeights):
         app.visit(Place())
 

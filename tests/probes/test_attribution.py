@@ -17,7 +17,7 @@ from labkit.probes.attribution import (
     attribute,
 )
 from labkit.probes.inputs import Refused
-from labkit.probes.occlusion import occlusion
+from labkit.probes.occlusion import answers_without, occlusion
 
 SIZE = (12, 20)
 
@@ -74,6 +74,21 @@ def test_occlusion_window_by_window_where_windows_do_not_fit(model, images):
     torch.testing.assert_close(found.raw.double(), total / times, atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(found.targets, label)
     assert (found.raw.double() - total / times).abs().max() < 1e-6 < found.raw.abs().max()
+
+
+def test_answers_without_a_window_around_each_cell_cut_off_at_the_edge(model, images):
+    one = images[:1]
+    found = answers_without(model, one, grid=(3, 4), window=(6, 4), baseline=0.3, batch=5)
+    for cell, (row, column) in enumerate((row, column) for row in range(3) for column in range(4)):
+        covered = one.clone()
+        top, left = 4 * row + 2 - 3, 5 * column + 2.5 - 2
+        top, left = max(top, -1), round(left)
+        covered[:, :, max(top, 0) : top + 6, left : left + 4] = 0.3
+        torch.testing.assert_close(found[cell], model(covered).softmax(1)[0], msg=f"cell {cell}")
+    with pytest.raises(Refused, match="expected one picture"):
+        answers_without(model, images, grid=(3, 4), window=(6, 4))
+    with pytest.raises(Refused, match="12 x 20 pixels"):
+        answers_without(model, one, grid=(3, 4), window=(6, 40))
 
 
 def test_closed_forms_of_a_linear_model(images):

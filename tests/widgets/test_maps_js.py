@@ -24,9 +24,9 @@ NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="Node.js is not installed; the browser tests run the same code")
 
 
-def in_node(script: str, given: Any, tmp_path: Path) -> Any:
-    """What `script` returns, with `m` the module and `given` the data."""
-    (tmp_path / "view.mjs").write_text(module("attention_words.js"), encoding="utf-8")
+def in_node(script: str, given: Any, tmp_path: Path, name: str = "attention_words.js") -> Any:
+    """What `script` returns, with `m` the module `name` and `given` the data."""
+    (tmp_path / "view.mjs").write_text(module(name), encoding="utf-8")
     (tmp_path / "given.json").write_text(json.dumps(given), encoding="utf-8")
     (tmp_path / "run.mjs").write_text(
         'import * as m from "./view.mjs"; import { readFileSync } from "node:fs";'
