@@ -74,7 +74,7 @@ def answers_without(
     baseline: float = 0.0,
     batch: int = 32,
 ) -> Float[Tensor, "cells classes"]:
-    """All probabilities for one picture (b is 1) with a window around the middle of each cell of `grid` covered, row by row.
+    """All probabilities for one picture (b is 1), each cell of `grid` in turn covered by a window around its middle.
 
     window    (rows, columns) in pixels; at the edge of the picture it is cut off
     baseline  what covers it, in normalised values: 0 is the mean colour
