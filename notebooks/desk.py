@@ -12,8 +12,9 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from labkit.probes.attention import Bands
-from labkit.session import Look, look
+from labkit.session import Look, cover, look, sit
 from labkit.widgets.attention import AttentionView
+from labkit.widgets.cover import CoverView, cover_data
 
 Read = Callable[[str, str | bytes, str | None], Any]
 
@@ -136,6 +137,20 @@ class AttentionDesk(Desk):
 
     def told(self) -> Look:
         return self.seen.with_bands(Bands(hybrid=self.band.value))
+
+
+class CoverDesk(Desk):
+    """The desk of lesson 0: a photo with a part of it covered, and what the model says then."""
+
+    def __init__(self, *, models: Mapping[str, tuple[str, str | None]], photos: Sequence[str]) -> None:
+        view = CoverView()
+        super().__init__(
+            view,
+            read=lambda name, picture, weights: cover(sit(name, picture, weights=weights)),
+            show=lambda covered: view.show(*cover_data(covered)),
+            models=models,
+            photos=photos,
+        )
 
 
 def named(top: Sequence[tuple[str, float]]) -> str:
