@@ -6,7 +6,7 @@ Where to begin in this room, and what stands behind it:
   what mattered           explain: cam (cam_layers, cam_methods, cam_channels), relevance, rise (rise_masks),
                           attribution, occlusion; what they answer is a saliency
   is the map believed     scorecard: faithfulness, road (impute), localisation, ranking; bootstrap; sanity
-  how alike, how needed   similarity, cka, lesion (effect)
+  how alike, how needed   similarity, smoothing, cka, lesion (effect)
   which frequencies       frequency (rings), filters, passband
   how far                 receptive_field (extent), receptive_theory (structure)
   who mixes whom          mixing (pullback), mixing_closed, mixing_held, mixing_measures

@@ -1,0 +1,186 @@
+"""What the over-smoothing room does, as plain functions: a visit to a model with a photo, its numbers and files."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from apps import links, visits
+from apps.visits import Step
+from labkit.probes.smoothing import Alike, Smoothing, optional, reading
+from labkit.session import Sitting, as_csv
+from labkit.widgets import smoothing_figures as figures
+
+PATIENCE_S = 0.5
+"""Before that a visit shows no progress: it is over soon."""
+
+
+def _blocks(text: str) -> str:
+    found = sorted({int(part) for part in text.split("-")}) if text else []
+    if any(not 0 <= block < 1000 for block in found):
+        raise ValueError
+    return "-".join(map(str, found))
+
+
+@dataclass(frozen=True)
+class Place(links.Place):
+    """What the room shows. `layer` and `query` None: where it would start; `skip`: "1-3", the blocks left out."""
+
+    layer: int | None = links.whole(None)
+    query: int | None = links.whole(None)
+    centred: bool = links.yes_or_no()
+    skip: str = links.readable("", _blocks, "numbers of blocks, such as 1-3")
+    range: float = links.number(1.0, 0.1, 1)
+
+    @property
+    def skipped(self) -> tuple[int, ...]:
+        return tuple(map(int, self.skip.split("-"))) if self.skip else ()
+
+
+@dataclass(frozen=True)
+class Seen(visits.Seen):
+    """A model before a picture, what was read of it, and where the visitor stands."""
+
+    place: Place
+    sitting: Sitting
+    found: Smoothing
+
+
+def visit(place: Place, own: Path | None = None) -> Iterator[Seen | Step]:
+    """Open the model, read all blocks, with and without those that are left out, and bring the place into range.
+
+    Raises ValueError, one sentence fit for a screen: a bad picture, an unknown or unreadable model, missing weights.
+    """
+    sitting = visits.sitting_of(place, own)
+    skip = _possible(sitting, place)
+    started = time.perf_counter()
+    for step in sitting.in_turns(reading(sitting.opened.model, sitting.images, skip=skip)):
+        if isinstance(step, Smoothing):
+            yield Seen(settled(place, step), own, sitting, step)
+        elif time.perf_counter() - started > PATIENCE_S:
+            yield Step(step, "comparing the tokens of each layer")
+
+
+def _possible(sitting: Sitting, place: Place) -> tuple[int, ...]:
+    """Of the blocks to leave out those that this model has and can do without: a link may come from another model."""
+    if not place.skipped:
+        return ()
+    with sitting.turn() as model:
+        free = optional(model, sitting.images)
+    return tuple(block for block in place.skipped if block < len(free) and free[block])
+
+
+def settled(place: Place, found: Smoothing) -> Place:
+    """The same place with layer, query and blocks in the range of what was read; else where the view starts."""
+    layers = found.shown.layers
+    kept = place.layer is not None and 0 <= place.layer < len(layers)
+    layer = place.layer if kept else len(layers) - 1
+    h, w = layers[layer].grid
+    fits = kept and place.query is not None and 0 <= place.query < h * w
+    query = place.query if fits else h // 2 * w + w // 2
+    return replace(place, layer=layer, query=query, skip="-".join(map(str, found.skipped)))
+
+
+def move(place: Place, picked: dict[str, Any]) -> Place:
+    """The place after the visitor's choice in the view; other blocks are not left out by this."""
+    chosen = {name: picked[name] for name in ("layer", "query", "centred")}
+    return replace(place, **chosen, range=round(float(picked["range"]), 2))
+
+
+def without(place: Place, asked: dict[str, Any]) -> Place:
+    """The place with the blocks left out that the view asks for."""
+    return replace(move(place, asked), skip=_blocks(str(asked["skip"])))
+
+
+def model_names() -> list[str]:
+    """What the menu offers: whatever has blocks that lie on the picture."""
+    return visits.model_names()
+
+
+def numbers(seen: Seen) -> dict[str, Any]:
+    """One row a layer, what the model says with all blocks and without some, and what that does to the answer."""
+    found, effect = seen.found, seen.found.effect
+    place = {**asdict(seen.place), "image": seen.picture_name}
+    lost = None
+    if effect is not None:
+        names = ("before", "after", "kl", "turned", "changed")
+        lost = {name: _number(getattr(effect, name)) for name in names}
+        lost["category"] = dict(enumerate(seen.sitting.opened.categories)).get(int(effect.label[0]))
+    units = {
+        "cosine": "-1..1, of two different tokens",
+        "effective_rank": "directions",
+        "high_frequency": "share of the variance",
+        "kl": "nats",
+    }
+    return {
+        **place,
+        "top": _top(seen),
+        "skipped": list(found.skipped),
+        "effect": lost,
+        "units": units,
+        "rows": rows(seen),
+    }
+
+
+def rows(seen: Seen) -> list[dict[str, object]]:
+    """One row a layer; where blocks are left out, with the mean cosine and the rank of the whole model beside it."""
+    return [
+        {
+            "layer": index,
+            "name": one.measures.name,
+            "grid": "{}x{}".format(*one.measures.grid),
+            "left_out": index in seen.found.skipped,
+            **_measures(one),
+            "cosine_with_all_blocks": _number(whole.measures.raw.mean),
+            "effective_rank_with_all_blocks": _number(whole.measures.effective_rank),
+        }
+        for index, (one, whole) in enumerate(zip(seen.found.shown.layers, seen.found.whole.layers, strict=True))
+    ]
+
+
+def _measures(one: Alike) -> dict[str, object]:
+    found = one.measures
+    return {
+        "cosine": _number(found.raw.mean),
+        "cosine_spread": _number(found.raw.spread),
+        "centred_spread": _number(found.centred.spread),
+        "effective_rank": _number(found.effective_rank),
+        "most_rank": one.most,
+        "high_frequency": _number(found.high_frequency),
+        "class_token": _number(found.prefix[:, 0]) if found.prefix.shape[1] else None,
+    }
+
+
+def _number(values: Tensor) -> float | None:
+    """The first picture's number; None where it is not defined."""
+    value = float(values[0])
+    return value if math.isfinite(value) else None
+
+
+def _top(seen: Seen) -> list[dict[str, object]]:
+    return [
+        {"category": category, "probability": chance, "without": depth is seen.found.without}
+        for depth in (seen.found.whole, seen.found.without)
+        if depth
+        for category, chance in seen.sitting.top(depth.output)
+    ]
+
+
+def parcel(seen: Seen, kind: str) -> Path:
+    """Write one download ("figure.png", "matrices.png", "numbers.csv" or "numbers.json") to a file of its own."""
+    write = {
+        "figure.png": lambda path: figures.by_depth(seen.sitting, seen.found).savefig(path),
+        "matrices.png": lambda path: figures.matrices(seen.sitting, seen.found, centred=seen.place.centred).savefig(
+            path
+        ),
+        "numbers.csv": lambda path: path.write_text(as_csv(rows(seen)), encoding="utf-8"),
+        "numbers.json": lambda path: path.write_text(json.dumps(numbers(seen), indent=1), encoding="utf-8"),
+    }
+    return visits.parcel(seen, kind, write[kind])
