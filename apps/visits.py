@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from apps.links import Place
+from apps.posters import square
 from labkit import pretrained
-from labkit.data.images import open_image, photo_names
+from labkit.data.images import BadImage, open_image, photo_names
 from labkit.session import Sitting, sit
 from labkit.widgets.packing import data_url
 
@@ -125,13 +126,14 @@ def link_note(seen: Seen) -> str:
 
 @cache
 def photo_wall() -> str:
-    """One button a photo."""
+    """One button a photo; a file that is no picture has none."""
     buttons = []
-    for name in photo_names():
-        small = open_image(name)
-        side = min(small.size)
-        left, top = (small.width - side) // 2, (small.height - side) // 2
-        small = small.crop((left, top, left + side, top + side)).resize((112, 112))
+    for photo in photo_names():
+        try:
+            small = square(open_image(photo), side=112)
+        except BadImage:
+            continue
+        name = html.escape(photo)
         buttons.append(
             f'<button type="button" data-photo="{name}" aria-pressed="false" title="{name}">'
             f'<img src="{data_url(small, lossless=False)}" alt="{name}"></button>'

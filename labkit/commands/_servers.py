@@ -18,7 +18,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[2]
-FIRST_PAGE = "01_attention.ipynb"
+FIRST_PAGE = "00_welcome.ipynb"
 PATIENCE_S = 180.0
 # Nothing is sent out. HF_HUB_OFFLINE stays unset: hub weights that a person asks for may be fetched.
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}

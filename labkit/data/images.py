@@ -22,6 +22,8 @@ MAX_PIXELS = 50_000_000
 # No EPS or PDF: Pillow would start another program to draw them.
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 
+ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+
 # scikit-image's own pictures that lie in its wheel and show something to look at.
 PHOTOS = {
     "astronaut": "astronaut.png",
@@ -48,8 +50,19 @@ class BadImage(ValueError):
 
 
 def photo_names() -> tuple[str, ...]:
-    """The photos that are always there, without a network: scikit-image's, under the licences that it states."""
-    return tuple(name for name, file in PHOTOS.items() if (_photo_folder() / file).is_file())
+    """Your own photos (the picture files in the folder `$LABKIT_PHOTOS`, each by its name without the ending) and those
+    that are always there, without a network: scikit-image's, under the licences that it states."""
+    return tuple(_photos())
+
+
+def _photos() -> dict[str, Path]:
+    """Name -> file of every photo, the visitor's own first."""
+    own, folder = {}, os.environ.get("LABKIT_PHOTOS")
+    if folder and Path(folder).is_dir():
+        files = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
+        own = {path.stem: path for path in files}
+    ours = {name: _photo_folder() / file for name, file in PHOTOS.items() if name not in own}
+    return own | {name: path for name, path in ours.items() if path.is_file()}
 
 
 def open_image(source: Source) -> Image.Image:
@@ -64,7 +77,7 @@ def open_image(source: Source) -> Image.Image:
         what, opened = "the picture", _header(source, "the picture")
     elif isinstance(source, str | os.PathLike):
         path = _find(source)
-        what = f"'{path.name}'" if str(source) not in PHOTOS else str(source)
+        what = f"'{path.name}'" if str(source) not in photo_names() else str(source)
         opened = _header(_read(path, what), what)
     else:
         what = f"'{Path(getattr(source, 'name', 'the picture')).name}'" if hasattr(source, "name") else "the picture"
@@ -85,8 +98,9 @@ def _photo_folder() -> Path:
 
 
 def _find(source: str | os.PathLike[str]) -> Path:
-    if str(source) in PHOTOS:
-        return _photo_folder() / PHOTOS[str(source)]
+    photos = _photos()
+    if str(source) in photos:
+        return photos[str(source)]
     path = Path(source).expanduser()
     try:
         kind = "folder" if path.is_dir() else "file" if path.is_file() else "other" if path.exists() else "nothing"

@@ -159,6 +159,18 @@ def test_every_photo_is_a_named_button() -> None:
     assert all(f'data-photo="{name}"' in wall and f'alt="{name}"' in wall for name in photo_names())
 
 
+def test_own_photos_hang_by_their_names_and_what_is_no_picture_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.effect_noise((90, 60), 60).save(tmp_path / "<b>loud.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    monkeypatch.setenv("LABKIT_PHOTOS", str(tmp_path))
+    wall = visits.photo_wall.__wrapped__()
+    assert 'data-photo="&lt;b&gt;loud"' in wall
+    assert "<b>" not in wall
+    assert "broken" not in wall
+
+
 def test_the_menu_offers_what_has_attention() -> None:
     names = app.model_names()
     assert names[0] == "lab/vit"

@@ -100,7 +100,7 @@ def test_both_windows_open_and_ctrl_c_closes_them_with_the_kernels(browser: Brow
             page.goto(up.jupyter)
             page.locator(".jp-Notebook").wait_for(timeout=90_000)
             # The address is that of the first notebook, and no toast asks about news.
-            assert "01_attention.ipynb" in page.url
+            assert "00_welcome.ipynb" in page.url
             assert page.locator(".jp-toastContainer, .Toastify__toast").count() == 0
             assert notes.off_machine == []
         kernel = start_kernel(up.jupyter)

@@ -60,6 +60,22 @@ def test_the_photos_of_the_tour_are_there() -> None:
     assert {"astronaut", "chelsea", "coffee", "rocket"} <= set(photo_names())
 
 
+def test_photos_of_ones_own_come_first_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(ramp()).save(tmp_path / "My bike.PNG")
+    Image.fromarray(ramp()).save(tmp_path / "coffee.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "album.png").mkdir()
+    monkeypatch.setenv("LABKIT_PHOTOS", str(tmp_path))
+    names = photo_names()
+    assert names[:2] == ("My bike", "coffee")
+    assert len(names) == len(set(names))
+    assert {"astronaut", "notes", "album"} & set(names) == {"astronaut"}
+    for name in names[:2]:
+        np.testing.assert_array_equal(np.asarray(open_image(name)), ramp())
+    monkeypatch.setenv("LABKIT_PHOTOS", str(tmp_path / "nowhere"))
+    assert photo_names()[0] == "astronaut"
+
+
 def test_photos_agree_with_scikit_image() -> None:
     from skimage import data
 
