@@ -76,12 +76,14 @@ def theoretical_fields(
     layers: Sequence[str | nn.Module] | None = None,
     unit: tuple[int, int] | None = None,
     local: bool = False,
+    beyond: bool = True,
 ) -> tuple[TheoreticalField, ...]:
     """The field of each block (or of the `layers` named) for pictures of `size` (height, width).
 
     unit    (row, column) on the layer's own grid; the middle one by default
     local   True: averages over the whole picture inside (squeeze-and-excitation, response normalisation) are held
             constant and named, so that the field of the path that keeps its place remains
+    beyond  False: no strips, which take most of the time; a field that the picture's border cuts then has no size
 
     Neither weights nor their training matter, and the model is left as it is.
     Raises Refused for a unit outside the grid; labkit.taps.Unreadable for wrapped models and layers that are not there.
@@ -91,7 +93,7 @@ def theoretical_fields(
     units = [unit_of(site, unit) for site in chosen]
     traced = _trace(model, size, [site.name for site in chosen], local)
     found = [_on_the_picture(traced, site, place, size) for site, place in zip(chosen, units, strict=True)]
-    for long in STRIPS:
+    for long in STRIPS if beyond else ():
         cut = [i for i, site in enumerate(chosen) if found[i].size is None and site.after.axes != "b n c"]
         names = [chosen[i].name for i in cut]
         strips = [_strip(model, size, axis, long, names, local) for axis in (0, 1)] if cut else [None]
