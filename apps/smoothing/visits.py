@@ -19,7 +19,10 @@ from labkit.session import Sitting, as_csv
 from labkit.widgets import smoothing_figures as figures
 
 PATIENCE_S = 0.5
-"""Before that a visit shows no progress: it is over soon."""
+"""Before that a visit to a small model shows no progress: it is over soon."""
+
+SMALL = 4_000_000
+"""Models of up to so many parameters are small."""
 
 
 def _blocks(text: str) -> str:
@@ -60,12 +63,13 @@ def visit(place: Place, own: Path | None = None) -> Iterator[Seen | Step]:
     """
     sitting = visits.sitting_of(place, own)
     skip = _possible(sitting, place)
-    started = time.perf_counter()
+    small = sum(weights.numel() for weights in sitting.opened.model.parameters()) <= SMALL
+    shows_from = time.perf_counter() + PATIENCE_S * small
     for step in sitting.in_turns(reading(sitting.opened.model, sitting.images, skip=skip)):
         if isinstance(step, Smoothing):
             yield Seen(settled(place, step), own, sitting, step)
-        elif time.perf_counter() - started > PATIENCE_S:
-            yield Step(step, "comparing the tokens of each layer")
+        elif time.perf_counter() >= shows_from:
+            yield Step(step, "comparing the tokens of all layers")
 
 
 def _possible(sitting: Sitting, place: Place) -> tuple[int, ...]:

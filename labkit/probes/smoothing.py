@@ -110,8 +110,10 @@ def reading(
             raise Refused(
                 f"block {block} cannot be left out of this {type(model).__name__}; these can: {can or 'none'}."
             )
+    yield 0.0
     passes = [run(model, images)]
     if skip:
+        yield 0.2
         with skipping(model, [passes[0][1][block].name for block in skip]):
             passes.append(run(model, images))
     depths: list[Depth] = []
@@ -119,7 +121,7 @@ def reading(
         same = skip[0] if depths else 0  # before the first block that is left out all is as it was
         layers = [*depths[0].layers[:same]] if depths else []
         for layer in found[same:]:
-            yield (len(depths) + len(layers) / len(found)) / len(passes)
+            yield 0.4 + 0.6 * (len(depths) + len(layers) / len(found)) / len(passes)
             layers.append(alike(layer))
         depths.append(Depth(output, tuple(layers)))
     if skip:
