@@ -8,6 +8,8 @@ from types import ModuleType
 TITLES = {
     "attention": "Attention",
     "smoothing": "Over-smoothing",
+    "frequency": "Frequency",
+    "field": "Receptive field",
     "compare": "Compare",
     "papers": "Papers",
 }

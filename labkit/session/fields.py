@@ -23,6 +23,9 @@ PARTS = (0.5, 0.9, 0.99)
 OVER = ("photo", "photos", "noise")
 """What a field may be the mean over: this photo alone, all photos of the lab, random inputs."""
 
+HOW = "abs"
+"""For one photo the sign does not matter: a pixel that holds a unit down is seen, too. See effective_fields."""
+
 NOISES, BATCH = 8, 4
 Box = tuple[int, int, int, int]
 
@@ -117,7 +120,7 @@ def horizons(sitting: Sitting, *, beyond: bool = True) -> Iterator[tuple[Horizon
 
 
 def inputs(sitting: Sitting, over: str = "photo") -> Float[Tensor, "b 3 height width"]:
-    """The pictures to take the mean over, as the model takes them: one of OVER. Noise is normal, and always the same."""
+    """The pictures to take the mean over, as the model takes them; `over` is one of OVER. Noise is always the same."""
     if over == "photo":
         return sitting.images
     if over == "noise":
@@ -130,22 +133,24 @@ def inputs(sitting: Sitting, over: str = "photo") -> Float[Tensor, "b 3 height w
 
 def heats(
     sitting: Sitting, units: Mapping[str, tuple[int, int]], images: Float[Tensor, "b 3 height width"]
-) -> Iterator[dict[str, Float[Tensor, "height width"]]]:
-    """The effective field of one unit a layer (layer -> unit), as the mean of the pictures so far: BATCH more a step."""
+) -> Iterator[tuple[float, dict[str, Float[Tensor, "height width"]]]]:
+    """The effective field of one unit a layer (layer -> unit), as the mean of the pictures, and the share (0..1) of the
+    work that is done. Before the last step layers may be missing, and the means are those of the pictures so far."""
     together: dict[tuple[int, int], list[str]] = {}  # one forward pass serves all layers that share a unit
     for name, unit in units.items():
         together.setdefault(unit, []).append(name)
     sums: dict[str, Tensor] = {}
-    done = 0
-    for some in images.split(BATCH):
-        for unit, names in together.items():
+    batches = images.split(BATCH)
+    for i, some in enumerate(batches):
+        for j, (unit, names) in enumerate(together.items()):
             with sitting.turn() as model:
-                found = effective_fields(model, some, layers=names, unit=unit)
+                found = effective_fields(model, some, layers=names, unit=unit, how=HOW)
             for one in found:
                 heat = one.heat.sum(dim=0).float().cpu()
-                sums[one.layer] = sums[one.layer] + heat if one.layer in sums else heat
-        done += len(some)
-        yield {name: sums[name] / done for name in units}
+                sums[one.layer] = sums[one.layer] + heat if i else heat
+            done = min(len(images), (i + 1) * BATCH)
+            share = (i + (j + 1) / len(together)) / len(batches)
+            yield share, {name: sums[name] / done for name in units if name in sums}
 
 
 def unit_field(horizon: Horizon, unit: tuple[int, int], heat: Float[Tensor, "height width"]) -> UnitField:
@@ -173,11 +178,11 @@ def fields(
     layers: Sequence[str] | None = None,
     beyond: bool = True,
 ) -> tuple[UnitField, ...]:
-    """The field of the unit over `place` (shares of the picture's height and width, 0..1) in each block, or in `layers`."""
+    """The field of the unit over `place` (shares of the picture's height and width) in each block, or in `layers`."""
     *_, found = horizons(sitting, beyond=beyond)
     found = [one for one in found if layers is None or one.site.name in layers]
     units = {one.site.name: one.unit_at(place) for one in found}
-    *_, heat = heats(sitting, units, inputs(sitting, over))
+    *_, (_, heat) = heats(sitting, units, inputs(sitting, over))
     return tuple(unit_field(one, units[one.site.name], heat[one.site.name]) for one in found)
 
 
