@@ -29,6 +29,7 @@ from labkit.probes.rollout import gradient_rollout
 from labkit.probes.sanity import randomised
 from labkit.probes.scorecard import scorecard
 from labkit.probes.similarity import smoothness
+from labkit.probes.smoothing import reading
 from labkit.probes.speed import speed
 from labkit.taps import Unreadable
 
@@ -46,6 +47,7 @@ INSTRUMENTS: dict[str, Ask] = {
         model, x, {"map": torch.arange(15.0).view(1, 3, 5).expand(len(x), 3, 5)}, pixels=240
     ),
     "similarity": smoothness,
+    "smoothing": lambda model, x: list(reading(model, x, skip=[1])),
     "lesions": lesions,
     "cka": lambda model, x: agreement(model, x, samples="tokens"),
     "frequency": spectra,
