@@ -52,7 +52,7 @@ _SHOW_LINK = """(query) => {
   history.replaceState(null, "", query);
   const here = new URLSearchParams(query);
   const carried = new URLSearchParams(CARRIED.filter((name) => here.has(name)).map((name) => [name, here.get(name)]));
-  for (const door of document.querySelectorAll(".lab-rooms a"))
+  for (const door of document.querySelectorAll(".lab-rooms [data-room]"))
     if (door.dataset.room !== "papers") door.search = carried;
   return location.origin + location.pathname + query;
 }""".replace("CARRIED", json.dumps(CARRIED))
@@ -66,8 +66,8 @@ def header(title: str, subtitle: str) -> str:
         for name, text in TITLES.items()
     )
     return (
-        f'<header class="lab-head"><a href="/">labkit</a><h1>{html.escape(title)}</h1><p>{html.escape(subtitle)}</p>'
-        f'<nav class="lab-rooms" aria-label="the lab">{doors}</nav></header>'
+        f'<header class="lab-head"><nav class="lab-rooms" aria-label="the lab"><a href="/">labkit</a>{doors}</nav>'
+        f"<h1>{html.escape(title)}</h1><p>{html.escape(subtitle)}</p></header>"
     )
 
 

@@ -8,15 +8,21 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from apps.rooms import TITLES  # noqa: E402
 from tests.browser.harness import chromium, gradio_hub, jupyter_lab, open_notebook, open_page, run_all  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 PLACE = "?model=lab%2Fvit&image=astronaut"
+PLACES = {"papers": "?paper=van"}
+"""Where each room looks best; the others stand at PLACE."""
+PAUSES = {"compare": 25_000}
+"""Milliseconds that a room takes to show all it has."""
+WITHOUT_VIEW = ("papers", "compare")
 
 
 def keep(target: Page | Locator, name: str) -> None:
@@ -50,32 +56,42 @@ def main() -> None:
     draw()
     with chromium() as browser:
         with gradio_hub() as url:
-            with open_page(browser, width=1400, height=960) as (page, _):
+            with open_page(browser, width=1400, height=1900) as (page, _):
                 page.goto(url)
                 page.locator("#living canvas").first.wait_for()
                 page.locator("#living").hover(position={"x": 210, "y": 150})
-                page.wait_for_timeout(1500)
+                page.wait_for_function(
+                    "[...document.images].every((i) => i.complete && i.naturalWidth)", timeout=180_000
+                )
                 keep(page, "hub")
-            for name, width, height, dark in (
-                ("attention", 1400, 1360, False),
-                ("attention-dark", 1400, 1360, True),
-                ("attention-phone", 390, 1200, False),
-            ):
-                with open_page(browser, width=width, height=height, dark=dark) as (page, _):
-                    page.goto(f"{url.rstrip('/')}/attention/{PLACE}")
-                    page.locator(".lk-photo canvas, canvas.lk-photo").first.wait_for()
-                    page.locator("#by_depth .js-plotly-plot, .js-plotly-plot").first.wait_for()
-                    page.wait_for_timeout(2500)
+            for room in TITLES:
+                take_room(browser, url, room, room)
+            take_room(browser, url, "attention", "attention-dark", dark=True)
+            take_room(browser, url, "attention", "attention-phone", width=390, height=1200)
+        with jupyter_lab(ROOT / "notebooks") as lab:
+            for lesson, name in (("01_attention", "notebook"), ("00_welcome", "notebook-welcome")):
+                with open_page(browser, width=1500, height=1250) as (page, _):
+                    open_notebook(page, lab, f"{lesson}.ipynb")
+                    run_all(page)
+                    page.locator(".lk-view").first.scroll_into_view_if_needed()
+                    page.locator(".lk-photo").first.hover(position={"x": 330, "y": 210})
+                    page.wait_for_timeout(3000)
                     keep(page, name)
-        with (
-            jupyter_lab(ROOT / "notebooks") as lab,
-            open_page(browser, width=1500, height=1250) as (page, _),
-        ):
-            open_notebook(page, lab, "01_attention.ipynb")
-            run_all(page)
-            page.locator(".lk-attention").first.scroll_into_view_if_needed()
-            page.wait_for_timeout(3000)
-            keep(page, "notebook")
+
+
+def take_room(
+    browser: Browser, url: str, room: str, name: str, *, width: int = 1400, height: int = 1360, dark: bool = False
+) -> None:
+    """One room at a place that shows it well."""
+    with open_page(browser, width=width, height=height, dark=dark) as (page, _):
+        page.goto(f"{url.rstrip('/')}/{room}/{PLACES.get(room, PLACE)}")
+        if room not in WITHOUT_VIEW:
+            page.wait_for_function(
+                "document.querySelector('.lk-host')?.view?.timing.drawn > 0 && location.search.length > 10"
+            )
+        page.wait_for_function("!document.querySelector('.lab-step')", timeout=180_000)
+        page.wait_for_timeout(PAUSES.get(room, 2500))
+        keep(page, name)
 
 
 if __name__ == "__main__":
