@@ -47,7 +47,7 @@ class View(anywidget.AnyWidget):
         self._answer: Answer = lambda what: None
         self.on_msg(self._asked)
 
-    def show(self, head: dict[str, Any], bodies: Sequence[bytes | None] = (), **state: Any) -> None:
+    def show(self, head: dict[str, Any], bodies: Sequence[bytes | None] = (), /, **state: Any) -> None:
         """Show new data in the same view; what `state` does not name stays, where the new data has it."""
         with self.hold_sync():
             self.state = {**self.state, **state}
@@ -86,12 +86,19 @@ _MOUNT = """import("data:text/javascript;base64,%s").then((made) => {
   const style = document.createElement("style");
   style.textContent = %s;
   document.head.append(style);
-  const host = { tell: (state) => trigger("picked", state), ask: (what) => trigger("asked", what) };
+  // Gradio keeps an event that comes while another of its kind is at work, but fires the first one's data again:
+  // so each kind has one object, which always holds the last word.
+  const words = { picked: {}, asked: {} };
+  const say = (event, data) => {
+    for (const name of Object.keys(words[event])) delete words[event][name];
+    trigger(event, Object.assign(words[event], data));
+  };
+  const host = { tell: (state) => say("picked", state), ask: (what) => say("asked", what) };
   made.inGradio({ element, props, watch, server, host });
 });"""
 
 
-def gradio_value(head: dict[str, Any], bodies: Sequence[bytes | None] = (), **state: Any) -> dict[str, Any]:
+def gradio_value(head: dict[str, Any], bodies: Sequence[bytes | None] = (), /, **state: Any) -> dict[str, Any]:
     """What a `gradio_view` shows, as its value: plain data, with the bytes as text."""
     return {"head": head, "bodies": [body and text_of(body) for body in bodies], "state": state}
 
