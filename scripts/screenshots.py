@@ -22,6 +22,7 @@ PLACES = {"papers": "?paper=van"}
 """Where each room looks best; the others stand at PLACE."""
 PAUSES = {"compare": 25_000}
 """Milliseconds that a room takes to show all it has."""
+ALL_PICTURES = "[...document.images].every((image) => image.complete && image.naturalWidth)"
 WITHOUT_VIEW = ("papers", "compare")
 
 

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from dataclasses import replace
 
 import pytest
 
 from labkit.session import Look
 from labkit.widgets.attention import AttentionView, Shelf, gradio_value, gradio_view, opening
-from labkit.widgets.bundle import module
 from labkit.widgets.packing import pack_layer
 
 
@@ -44,14 +42,6 @@ def test_a_missing_layer_is_sent_when_asked_for_and_nothing_else_is(
     for message in ({"want": 1}, {"want": 99}, {"want": -1}, {"want": "1"}, {}):
         view._answer(view, message, [])
     assert sent == [({"layer": 1}, [pack_layer(seen.maps[1])])]
-
-
-def test_the_module_is_one_file_without_imports() -> None:
-    text = module("attention.js")
-    assert not re.search(r"^\s*import\b", text, re.MULTILINE)
-    assert len(re.findall(r"^export default", text, re.MULTILINE)) == 1
-    assert "http" not in text
-    assert text.count("export function openLayer") == 1
 
 
 def test_the_gradio_value_is_plain_data_and_whole(seen: Look) -> None:
