@@ -99,8 +99,8 @@ def curve(mean: Numbers, quantiles: Numbers, *, words: str) -> str:
     """SVG: the mean by depth from -1 to 1, and the band between the first and the last of `layers quantiles`."""
     x = LEFT + (WIDE - LEFT - 4) * np.linspace(0, 1, len(mean)) if len(mean) > 1 else np.array([(LEFT + WIDE) / 2])
 
-    def y(values: Numbers) -> Numbers:
-        return 4 + (HIGH - 8) * (1 - np.asarray(values)) / 2
+    def y(values: Numbers | float) -> Numbers | float:
+        return 4 + (HIGH - 8) * (1 - values) / 2
 
     def path(rows: Numbers, columns: Numbers = x) -> str:
         return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(columns, rows, strict=True))
