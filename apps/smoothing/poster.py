@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from labkit.probes.smoothing import reading
 from labkit.session import sit
+from labkit.session.smoothings import smoothed
 from labkit.viz.depth import SIGNED
 
 SIDE = 720
@@ -17,8 +17,7 @@ INSET = 250
 def poster() -> Image.Image:
     """The photo, painted with the likes of one patch behind the last block, and the matrix it is a row of."""
     sitting = sit("lab/vit", "chelsea")
-    *_, found = sitting.in_turns(reading(sitting.opened.model, sitting.images))
-    last = found.whole.layers[-1]
+    last = smoothed(sitting).found.whole.layers[-1]
     cosines = last.centred[0].cpu().numpy()
     h, w = last.grid
     likes = cosines[h // 2 * w + w // 2].reshape(h, w)

@@ -37,7 +37,7 @@ def build() -> gr.Blocks:
 
         def paint(seen: Seen) -> dict[Any, Any]:
             start = {name: getattr(seen.place, name) for name in IN_THE_VIEW}
-            return {view: gradio_value(*smoothing_data(seen.sitting, seen.found), **start)}
+            return {view: gradio_value(*smoothing_data(seen.smoothed), **start)}
 
         desk.wire(visit, paint, [view], numbers=numbers, parcel=parcel)
         desk.turn(view.asked, without)

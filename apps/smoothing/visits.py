@@ -14,8 +14,8 @@ from torch import Tensor
 
 from apps import links, visits
 from apps.visits import Step
-from labkit.probes.smoothing import Alike, Smoothing, optional, reading
-from labkit.session import Sitting, as_csv
+from labkit.session import as_csv
+from labkit.session.smoothings import Alike, Smoothed, Smoothing, smoothing_steps
 from labkit.widgets import smoothing_figures as figures
 
 PATIENCE_S = 0.5
@@ -49,11 +49,14 @@ class Place(links.Place):
 
 @dataclass(frozen=True)
 class Seen(visits.Seen):
-    """A model before a picture, what was read of it, and where the visitor stands."""
+    """What was read of the model and the picture, and where the visitor stands."""
 
     place: Place
-    sitting: Sitting
-    found: Smoothing
+    smoothed: Smoothed
+
+    @property
+    def found(self) -> Smoothing:
+        return self.smoothed.found
 
 
 def visit(place: Place, own: Path | None = None) -> Iterator[Seen | Step]:
@@ -62,23 +65,13 @@ def visit(place: Place, own: Path | None = None) -> Iterator[Seen | Step]:
     Raises ValueError, one sentence fit for a screen: a bad picture, an unknown or unreadable model, missing weights.
     """
     sitting = visits.sitting_of(place, own)
-    skip = _possible(sitting, place)
     small = sum(weights.numel() for weights in sitting.opened.model.parameters()) <= SMALL
     shows_from = time.perf_counter() + PATIENCE_S * small
-    for step in sitting.in_turns(reading(sitting.opened.model, sitting.images, skip=skip)):
-        if isinstance(step, Smoothing):
-            yield Seen(settled(place, step), own, sitting, step)
+    for step in smoothing_steps(sitting, place.skipped):
+        if isinstance(step, Smoothed):
+            yield Seen(settled(place, step.found), own, step)
         elif time.perf_counter() >= shows_from:
             yield Step(step, "comparing the tokens of all layers")
-
-
-def _possible(sitting: Sitting, place: Place) -> tuple[int, ...]:
-    """Of the blocks to leave out those that this model has and can do without: a link may come from another model."""
-    if not place.skipped:
-        return ()
-    with sitting.turn() as model:
-        free = optional(model, sitting.images)
-    return tuple(block for block in place.skipped if block < len(free) and free[block])
 
 
 def settled(place: Place, found: Smoothing) -> Place:
@@ -116,7 +109,7 @@ def numbers(seen: Seen) -> dict[str, Any]:
     if effect is not None:
         names = ("before", "after", "kl", "turned", "changed")
         lost = {name: _number(getattr(effect, name)) for name in names}
-        lost["category"] = dict(enumerate(seen.sitting.opened.categories)).get(int(effect.label[0]))
+        lost["category"] = dict(enumerate(seen.smoothed.sitting.opened.categories)).get(int(effect.label[0]))
     units = {
         "cosine": "-1..1, of two different tokens",
         "effective_rank": "directions",
@@ -170,20 +163,17 @@ def _number(values: Tensor) -> float | None:
 
 def _top(seen: Seen) -> list[dict[str, object]]:
     return [
-        {"category": category, "probability": chance, "without": depth is seen.found.without}
-        for depth in (seen.found.whole, seen.found.without)
-        if depth
-        for category, chance in seen.sitting.top(depth.output)
+        {"category": category, "probability": chance, "without": bool(index)}
+        for index, top in enumerate(seen.smoothed.answers)
+        for category, chance in top
     ]
 
 
 def parcel(seen: Seen, kind: str) -> Path:
     """Write one download ("figure.png", "matrices.png", "numbers.csv" or "numbers.json") to a file of its own."""
     write = {
-        "figure.png": lambda path: figures.by_depth(seen.sitting, seen.found).savefig(path),
-        "matrices.png": lambda path: figures.matrices(seen.sitting, seen.found, centred=seen.place.centred).savefig(
-            path
-        ),
+        "figure.png": lambda path: figures.by_depth(seen.smoothed).savefig(path),
+        "matrices.png": lambda path: figures.matrices(seen.smoothed, centred=seen.place.centred).savefig(path),
         "numbers.csv": lambda path: path.write_text(as_csv(rows(seen)), encoding="utf-8"),
         "numbers.json": lambda path: path.write_text(json.dumps(numbers(seen), indent=1), encoding="utf-8"),
     }

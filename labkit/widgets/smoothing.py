@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.session import Sitting
+from labkit.session.smoothings import Alike, Effect, Smoothed
 from labkit.viz.depth import SIGNED
 from labkit.viz.theme import colour_table
 from labkit.widgets.packing import data_url
@@ -25,8 +25,9 @@ class SmoothingView(View, view="smoothing"):
     """
 
 
-def smoothing_data(sitting: Sitting, found: Any) -> tuple[dict[str, Any], list[bytes]]:
-    """What a view is shown of `found`, a `Smoothing` of the sitting's picture: head, and the cosines of each block."""
+def smoothing_data(seen: Smoothed) -> tuple[dict[str, Any], list[bytes]]:
+    """What a view is shown: its head, and the cosines of each block."""
+    sitting, found = seen.sitting, seen.found
     blocks = zip(found.shown.layers, found.optional, strict=True)
     head = {
         "model": sitting.name,
@@ -35,13 +36,13 @@ def smoothing_data(sitting: Sitting, found: Any) -> tuple[dict[str, Any], list[b
         "layers": [{**_measures(layer), "optional": optional} for layer, optional in blocks],
         "whole": [_measures(layer) for layer in found.whole.layers] if found.skipped else None,
         "skipped": list(found.skipped),
-        "answers": [_answer(sitting, depth.output) for depth in (found.whole, found.without) if depth],
-        "effect": None if found.effect is None else _effect(sitting, found.effect),
+        "answers": [[[category, round(chance, 5)] for category, chance in top] for top in seen.answers],
+        "effect": None if found.effect is None else _effect(sitting.opened.categories, found.effect),
     }
     return head, [pack_cosines(layer) for layer in found.shown.layers]
 
 
-def pack_cosines(layer: Any) -> bytes:
+def pack_cosines(layer: Alike) -> bytes:
     """The cosines `raw` and then `centred` of the first picture: int16, little-endian, FULL = 1.
 
     Of each symmetric matrix row by row what lies up to the diagonal, the diagonal included.
@@ -54,7 +55,7 @@ def pack_cosines(layer: Any) -> bytes:
     return b"".join(parts)
 
 
-def _measures(layer: Any) -> dict[str, Any]:
+def _measures(layer: Alike) -> dict[str, Any]:
     one = layer.measures
     return {
         "name": one.name,
@@ -74,13 +75,9 @@ def _likeness(likeness: Any) -> dict[str, Any]:
     return {"mean": _number(likeness.mean[0]), "spread": _number(likeness.spread[0]), "quantiles": quantiles}
 
 
-def _answer(sitting: Sitting, output: Any) -> list[list[Any]]:
-    return [[category, round(chance, 5)] for category, chance in sitting.top(output)]
-
-
-def _effect(sitting: Sitting, effect: Any) -> dict[str, Any]:
+def _effect(categories: tuple[str, ...], effect: Effect) -> dict[str, Any]:
     label = int(effect.label[0])
-    named = sitting.opened.categories[label] if label < len(sitting.opened.categories) else f"class {label}"
+    named = categories[label] if label < len(categories) else f"class {label}"
     numbers = {name: _number(getattr(effect, name)[0]) for name in ("before", "after", "kl", "turned", "changed")}
     return {"label": named, **numbers}
 

@@ -15,8 +15,8 @@ from PIL import Image
 from labkit.data.transforms import Transform
 from labkit.models.backbones.vit import ViT
 from labkit.pretrained import Pretrained
-from labkit.probes.smoothing import Smoothing, reading
 from labkit.session import Sitting
+from labkit.session.smoothings import possible, smoothed
 from labkit.widgets.smoothing import SmoothingView, pack_cosines, smoothing_data
 from tests.widgets.test_maps_js import NODE, in_node
 
@@ -32,14 +32,10 @@ def sitting() -> Sitting:
     return Sitting("toy", opened, torch.randn(1, 3, 12, 20), picture, picture, threading.Lock())
 
 
-def read(sitting: Sitting, skip: tuple[int, ...] = ()) -> Smoothing:
-    *_, found = reading(sitting.opened.model, sitting.images, skip=skip)
-    return found
-
-
 def test_the_head_is_plain_data_and_says_what_was_measured(sitting: Sitting) -> None:
-    found = read(sitting, (1,))
-    head, bodies = smoothing_data(sitting, found)
+    seen = smoothed(sitting, (1,))
+    head, bodies = smoothing_data(seen)
+    found = seen.found
     assert json.loads(json.dumps(head, allow_nan=False)) == head
     assert [layer["name"] for layer in head["layers"]] == ["blocks.0", "blocks.1", "blocks.2"]
     for shown, one in zip(head["layers"], found.without.layers, strict=True):
@@ -52,14 +48,23 @@ def test_the_head_is_plain_data_and_says_what_was_measured(sitting: Sitting) -> 
     assert head["effect"]["label"] in "abc"
     assert [len(answers) for answers in head["answers"]] == [3, 3]
     assert [len(body) for body in bodies] == [2 * 2 * (15 * 16 // 2)] * 3
-    plain, _ = smoothing_data(sitting, read(sitting))
+    plain, _ = smoothing_data(smoothed(sitting))
     assert (plain["whole"], plain["effect"], len(plain["answers"])) == (None, None, 1)
+
+
+def test_a_sitting_does_without_the_blocks_it_can_do_without(sitting: Sitting) -> None:
+    assert possible(sitting, (1, 7, -1)) == (1,)
+    seen = smoothed(sitting, (0, 2, 5))
+    assert seen.found.skipped == (0, 2)
+    assert seen.title == "toy without blocks 0, 2"
+    assert smoothed(sitting).title == "toy"
+    assert seen.top == seen.answers[0] != seen.answers[1]
 
 
 def test_the_widget_keeps_what_the_visitor_chose(sitting: Sitting) -> None:
     view = SmoothingView()
-    view.show(*smoothing_data(sitting, read(sitting)), layer=1)
-    view.show(*smoothing_data(sitting, read(sitting, (2,))), skip="2")
+    view.show(*smoothing_data(smoothed(sitting)), layer=1)
+    view.show(*smoothing_data(smoothed(sitting, (2,))), skip="2")
     assert view.state == {"layer": 1, "skip": "2"}
     assert view.value["head"]["skipped"] == [2]
     asked = []
@@ -70,7 +75,7 @@ def test_the_widget_keeps_what_the_visitor_chose(sitting: Sitting) -> None:
 
 @node
 def test_the_matrices_arrive_as_they_were(sitting: Sitting, tmp_path: Path) -> None:
-    layer = read(sitting).whole.layers[1]
+    layer = smoothed(sitting).found.whole.layers[1]
     body = base64.b64encode(pack_cosines(layer)).decode()
     got = in_node(
         "const found = m.openCosines([3, 5], m.bytesOf(given));"
@@ -104,7 +109,7 @@ def test_blocks_are_turned_over_one_by_one(tmp_path: Path) -> None:
 
 @node
 def test_the_words_say_what_is_there(sitting: Sitting, tmp_path: Path) -> None:
-    heads = [smoothing_data(sitting, read(sitting, skip))[0] for skip in ((), (1,), (0, 2))]
+    heads = [smoothing_data(smoothed(sitting, skip))[0] for skip in ((), (1,), (0, 2))]
     heads[1]["effect"] = {"label": "cat", "before": 0.5, "after": 0.25, "kl": 0.1, "turned": -0.25, "changed": 1}
     heads[1]["whole"][2]["raw"]["mean"], heads[1]["layers"][2]["raw"]["mean"] = 0.5, 0.75
     heads[2]["effect"] = None
