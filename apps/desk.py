@@ -37,11 +37,12 @@ QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 _ALL_VIEWS = "document.querySelectorAll('.lk-host').forEach((host) => host.view?.busy(%s))"
 _BUSY, _CALM = f"() => {_ALL_VIEWS % 'true'}", f"() => {_ALL_VIEWS % 'false'}"
 _PICK_PHOTO = """
+const word = {};  // one object: gradio fires the first event's data again where one came while it was at work
 const mark = () => element.querySelectorAll("[data-photo]").forEach((button) =>
   button.setAttribute("aria-pressed", String(button.dataset.photo === props.value)));
 element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-photo]");
-  if (button) trigger("picked", { photo: button.dataset.photo });
+  if (button) trigger("picked", Object.assign(word, { photo: button.dataset.photo }));
 });
 mark();
 watch("value", mark);
