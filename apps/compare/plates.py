@@ -33,7 +33,7 @@ CLOSED = '<p class="cm-not">It could not be opened.</p>'
 
 
 def wall(seen: Seen) -> dict[str, Any]:
-    """Everything on the wall as plain data: `columns` (HTML), `rows` (id, head and cells as HTML), `open` cells."""
+    """All that is on the wall: `columns` and `rows` as HTML, the models `beside`, how many cells are still `open`."""
     rows = []
     for name, instrument in seen.place.rows.items():
         found = [seen.cells.get((name, i)) for i in range(len(seen.columns))]
@@ -51,6 +51,7 @@ def wall(seen: Seen) -> dict[str, Any]:
     caption = f"{len(seen.columns)} models before {seen.picture_name}: one instrument a row, one model a column."
     return {
         "caption": escape(caption),
+        "beside": list(seen.place.others),
         "columns": [_column(column) for column in seen.columns],
         "rows": rows,
         "open": seen.open,

@@ -8,7 +8,7 @@ from typing import Any
 from apps.compare.files import numbers, parcel
 from apps.compare.instruments import INSTRUMENTS
 from apps.compare.plates import wall
-from apps.compare.visits import METHODS, MOST, RANDOM, USUAL, Place, Seen, change, visit
+from apps.compare.visits import METHODS, MOST, RANDOM, USUAL, Place, Seen, change, choose, visit
 from apps.desk import page
 from apps.frame import gr
 from apps.visits import model_names
@@ -23,6 +23,7 @@ _WALL = (
     '<div class="lk-host cm-wall" role="region" aria-label="the wall" tabindex="0">'
     "<table><caption>Opening the models …</caption><thead><tr></tr></thead></table></div>"
 )
+_WISH = "(models) => document.querySelector('.cm-wall').view?.wish(models)"
 
 
 def build() -> gr.Blocks:
@@ -84,9 +85,12 @@ def build() -> gr.Blocks:
                 seed: place.seed,
             }
 
-        knobs = [beside, rows, method, depth, seed]
-        desk.wire(visit, paint, [table, *knobs], numbers=numbers, parcel=parcel)
+        knobs = [rows, method, depth, seed]
+        desk.wire(visit, paint, [table, beside, *knobs], numbers=numbers, parcel=parcel)
         desk.turn([one.input for one in knobs], change, knobs)
+        # Not `input`: that is silent about a name that is typed.
+        beside.change(None, beside, None, js=_WISH)
+        desk.turn(table.wished, lambda place, wish: choose(place, wish["models"]))
         desk.turn(go.click, lambda place, _: place)
         desk.stops()
     return desk.room

@@ -153,13 +153,17 @@ def visit(place: Place, own: Path | None = None) -> Iterator[Seen | Step]:
         yield seen
 
 
-def change(place: Place, models: Sequence[str], rows: Sequence[str], method: str, depth: float, seed: float) -> Place:
-    """The place after a turn of the room's knobs; no other model at all brings the usual ones back."""
-    names = [str(name).replace(",", " ").strip()[:200] for name in models or ()]
+def choose(place: Place, models: Sequence[str]) -> Place:
+    """The place with other models beside the first; none at all brings the usual ones back."""
+    names = [str(name).replace(",", " ").strip()[:200] for name in models]
     beside = ",".join(dict.fromkeys(name for name in names if name)) or None
+    return replace(place, beside=None if beside == ",".join(replace(place, beside=None).others) else beside)
+
+
+def change(place: Place, rows: Sequence[str], method: str, depth: float | None, seed: float | None) -> Place:
+    """The place after a turn of the room's knobs."""
     return replace(
         place,
-        beside=None if beside == ",".join(replace(place, beside=None).others) else beside,
         instruments=_rows(",".join(rows)) if rows else NOTHING,
         method=method if method in METHODS else METHODS[0],
         depth=_within(depth, 0, 100, Place.depth),

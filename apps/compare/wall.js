@@ -37,8 +37,14 @@ const show = () => {
   });
   while (table.tBodies.length > wall.rows.length) table.tBodies[table.tBodies.length - 1].remove();
 };
-// The desk tells every view when Python is at work.
-host.view = { busy: (on) => host.setAttribute("aria-busy", String(on)) };
+host.view = {
+  // The desk tells every view when Python is at work.
+  busy: (on) => host.setAttribute("aria-busy", String(on)),
+  // The menu of models changes by the visitor's hand and by ours, and does not say by whose: what stands is no wish.
+  wish: (models) => {
+    if (props.value && models.join() !== props.value.beside.join()) trigger("wished", { models });
+  },
+};
 host.view.busy(true);
 show();
 watch("value", show);
