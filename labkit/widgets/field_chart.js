@@ -24,7 +24,7 @@ export function makeGrowth(place, pick) {
     const found = sides.map(({ layers, size }) => layers.map((layer) => extents(layer, size, part)));
     const values = found.flat().flatMap(({ most, effect }) => [most, effect]).filter((value) => value);
     const [low, high] = [Math.min(LOWEST, ...values), Math.max(2, ...values)].map((value, i) => 2 ** [Math.floor, Math.ceil][i](Math.log2(value)));
-    const endless = found.flat().some(({ most }) => most === null);
+    const endless = sides.some(({ layers }) => layers.some(({ kind }) => kind === "everything"));
     const ceiling = TOP + (endless ? 32 : 8);
     const y = (share) => ceiling + (Math.log2(high / share) / Math.log2(high / low)) * (TALL - BOTTOM - ceiling);
     const x = (i, n) => LEFT + 10 + (n > 1 ? i / (n - 1) : 0.5) * (wide - LEFT - RIGHT - 20);
@@ -47,7 +47,8 @@ export function makeGrowth(place, pick) {
           mark.append(svg("title", {}, told));
           return mark;
         };
-        chart.append(point(most === null ? TOP + 5 + 8 * side : y(most), "most"));
+        const nowhere = layers[i].kind === "everything" ? TOP + 5 + 8 * side : y(1) - 9; // more than the picture: just above it
+        chart.append(point(most === null ? nowhere : y(most), "most"));
         if (effect) chart.append(point(y(effect), "effect"));
       });
     });
