@@ -13,13 +13,10 @@ from matplotlib.figure import Figure
 
 from apps import links, visits
 from apps.visits import Step
-from labkit.session import Sitting, as_csv, sit
-from labkit.session.fields import OVER, PARTS, Horizon, UnitField, heats, horizons, inputs, unit_field
+from labkit.session import as_csv, sit
+from labkit.session.fields import OVER, PARTS, Horizon, UnitField, heats, horizons, inputs, is_small, unit_field
 from labkit.viz.receptive_field import fields_over_photo
 from labkit.widgets.field import Side, field_data
-
-SMALL = 96
-"""Up to this many pixels a side all is computed at once, squares beyond the border too; above, when it is asked for."""
 
 MOST_DRAWN = 6
 SCALES = ("log", "linear")
@@ -91,10 +88,6 @@ _OVER_WORDS = {
     "photos": "the mean over all photos",
     "noise": "the mean over random inputs",
 }
-
-
-def is_small(sitting: Sitting) -> bool:
-    return max(sitting.images.shape[-2:]) <= SMALL
 
 
 def settled(place: Place, found: list[tuple[Horizon, ...]]) -> Place:

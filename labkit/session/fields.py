@@ -26,6 +26,9 @@ OVER = ("photo", "photos", "noise")
 HOW = "abs"
 """For one photo the sign does not matter: a pixel that holds a unit down is seen, too. See effective_fields."""
 
+SMALL = 96
+"""Up to this many pixels a side all is quick: every layer at once, and squares beyond the border too."""
+
 NOISES, BATCH = 8, 4
 Box = tuple[int, int, int, int]
 
@@ -117,6 +120,11 @@ def horizons(sitting: Sitting, *, beyond: bool = True) -> Iterator[tuple[Horizon
         known = {**known, name: Horizon(known[name].site, field, True)}
         _keep(key, known)
         yield tuple(known.values())
+
+
+def is_small(sitting: Sitting) -> bool:
+    """Whether the model's pictures are at most SMALL pixels a side."""
+    return max(sitting.images.shape[-2:]) <= SMALL
 
 
 def inputs(sitting: Sitting, over: str = "photo") -> Float[Tensor, "b 3 height width"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labkit.session import Sitting
-from labkit.session.fields import PARTS, Horizon, UnitField
+from labkit.session.fields import PARTS, Horizon, UnitField, fields, horizons, is_small
 from labkit.viz.theme import colour_table
 from labkit.widgets.packing import data_url
 from labkit.widgets.view import View
@@ -35,9 +36,28 @@ class FieldView(View, view="field"):
     """Click a unit: its theoretical square as a line, its effective field as heat, in two models.
 
     `state` holds `place` (shares of the photo, down and across), `layers` (one index a model), `scale` ("log" or
-    "linear") and `part` (an index in labkit.session.fields.PARTS). A click asks: `on_ask(answer)` is given
-    `{"place": …, "layers": …}`.
+    "linear") and `part` (an index in labkit.session.fields.PARTS). A click asks for its place: after `look` the view
+    answers by itself.
     """
+
+    def look(self, sittings: Mapping[str, Sitting], **state: Any) -> None:
+        """Show two models (title -> the model before its photo), and answer clicks from now on; `state` as above."""
+        key = secrets.token_hex(8)
+        self.on_ask(lambda what: self._see(sittings, key, what["place"]))
+        place = list(state.pop("place", None) or self.state.get("place") or (0.5, 0.5))
+        self._see(sittings, key, place, place=place, **state)
+
+    def _see(self, sittings: Mapping[str, Sitting], key: str, place: Sequence[float], **state: Any) -> None:
+        sides = [side_at(title, sitting, place) for title, sitting in sittings.items()]
+        self.show(*field_data(sides, place=place, key=key), **state)
+
+
+def side_at(title: str, sitting: Sitting, place: Sequence[float], *, over: str = "photo") -> Side:
+    """One model with all its fields of one place."""
+    beyond = is_small(sitting)
+    *_, found = horizons(sitting, beyond=beyond)
+    seen = fields(sitting, (place[0], place[1]), over=over, beyond=beyond)
+    return Side(sitting, title, found, {one.horizon.site.name: one for one in seen})
 
 
 def field_data(
