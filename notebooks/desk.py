@@ -12,9 +12,10 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from labkit.probes.attention import Bands
-from labkit.session import Look, cover, look, sit
+from labkit.session import Look, Sitting, cover, look, sit
 from labkit.widgets.attention import AttentionView
 from labkit.widgets.cover import CoverView, cover_data
+from labkit.widgets.field import FieldView
 
 Read = Callable[[str, str | bytes, str | None], Any]
 
@@ -89,7 +90,7 @@ class Desk(widgets.VBox):
             )
             return
         self._show(self.seen)
-        self.says.value = f"<p>{named(getattr(self.seen, 'top', ()))}</p>"
+        self.says.value = f"<p>{named(self.seen.top)}</p>" if hasattr(self.seen, "top") else ""
         self.tell()
 
     def tell(self) -> None:
@@ -151,6 +152,27 @@ class CoverDesk(Desk):
             models=models,
             photos=photos,
         )
+
+
+class FieldDesk(Desk):
+    """The desk of lesson 5: the fields of one place in two models; `beside` chooses the second."""
+
+    def __init__(self, *, models: Mapping[str, tuple[str, str | None]], beside: str, photos: Sequence[str]) -> None:
+        wide = {"layout": widgets.Layout(width="300px"), "style": {"description_width": "52px"}}
+        self.beside = widgets.Dropdown(options=list(models), value=beside, description="beside", **wide)
+        view = FieldView()
+        super().__init__(view, read=self._sit, show=self._look, models=models, photos=photos)
+        choices, *rest = self.children
+        choices.children = (choices.children[0], self.beside, *choices.children[1:])
+        self.children = (choices, *rest)
+        self.beside.observe(self.read, "value")
+
+    def _sit(self, name: str, picture: str | bytes, weights: str | None) -> tuple[Sitting, Sitting]:
+        other, other_weights = self._models[self.beside.value]
+        return sit(name, picture, weights=weights), sit(other, picture, weights=other_weights)
+
+    def _look(self, seen: tuple[Sitting, Sitting]) -> None:
+        self.view.look(dict(zip((self.model.value, f"beside it: {self.beside.value}"), seen, strict=True)))
 
 
 def named(top: Sequence[tuple[str, float]]) -> str:

@@ -47,9 +47,9 @@ class FieldView(View, view="field"):
         place = list(state.pop("place", None) or self.state.get("place") or (0.5, 0.5))
         self._see(sittings, key, place, place=place, **state)
 
-    def _see(self, sittings: Mapping[str, Sitting], key: str, place: Sequence[float], **state: Any) -> None:
-        sides = [side_at(title, sitting, place) for title, sitting in sittings.items()]
-        self.show(*field_data(sides, place=place, key=key), **state)
+    def _see(self, sittings: Mapping[str, Sitting], key: str, where: Sequence[float], **state: Any) -> None:
+        sides = [side_at(title, sitting, where) for title, sitting in sittings.items()]
+        self.show(*field_data(sides, place=where, key=key), **state)
 
 
 def side_at(title: str, sitting: Sitting, place: Sequence[float], *, over: str = "photo") -> Side:
