@@ -181,24 +181,27 @@ DEPTHS = (1, 2, 4, 8, 16, 32)
 
 def stack(depth, kind):
     """`depth` convolutions of 3 x 3: weights all alike, random, or random with ReLUs between."""
-    layers = []
+    net = nn.Sequential()
     for i in range(depth):
-        conv = nn.Conv2d(16 if i else 3, 16, 3, padding=1, bias=False)
-        nn.init.constant_(conv.weight, 1 / conv.weight[0].numel()) if kind == "alike" else nn.init.kaiming_normal_(
-            conv.weight
-        )
-        layers += [conv] + ([nn.ReLU()] if kind == "random + ReLU" else [])
-    return nn.Sequential(*layers)
+        net.append(nn.Conv2d(16 if i else 3, 16, 3, padding=1, bias=False))
+        start = nn.init.ones_ if kind == "alike" else nn.init.kaiming_normal_
+        start(net[-1].weight)
+        if kind == "alike":
+            net[-1].weight.data /= net[-1].weight[0].numel()  # a mean
+        if kind == "random + ReLU":
+            net.append(nn.ReLU())
+    return net
 
 
 def measured(depth, kind):
-    """σ of the middle unit's heat, the mean of 8 random pictures large enough to hold the square; and the side with 90 %."""
+    """σ of the middle unit's heat, the mean of 8 random pictures; and the side with 90 % of it."""
     torch.manual_seed(0)
-    middle = depth + 2
+    middle = depth + 2  # the picture holds the whole square
     pictures = torch.randn(8, 3, 2 * middle + 1, 2 * middle + 1, requires_grad=True)
     unit = stack(depth, kind)(pictures)[:, :, middle, middle]
     (gradient,) = torch.autograd.grad(unit.sum(), pictures)
-    found = measure_field(gradient.abs().sum(dim=1).mean(dim=0), centre=(middle, middle), parts=(0.9,))
+    heat = gradient.abs().sum(dim=1).mean(dim=0)
+    found = measure_field(heat, centre=(middle, middle), parts=(0.9,))
     return found.width.mean().item(), found.side.item()
 
 
@@ -251,7 +254,7 @@ for name, weight in models["untrained, branches open"].named_parameters():
 
 
 def sides(model, part=1):
-    """The side with 90 % of the heat (`part` 0: 50 %), block by block: the unit in the middle, the mean of all photos."""
+    """Block by block the side with 90 % of the heat (`part` 0: 50 %): middle unit, mean of all photos."""
     found = effective_fields(model, pictures, how="abs")
     return [
         unit_field(at, one.unit, one.mean.cpu()).measures.side[part].item()
