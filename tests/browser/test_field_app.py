@@ -203,3 +203,23 @@ def test_photos_clicked_in_a_row_end_with_the_last(room: tuple[Page, Notes]) -> 
     wait_for_link(page, "image=astronaut")
     calm(page)
     assert "image=astronaut" in page.url
+
+
+def test_an_answer_does_not_pull_the_hand_back(room: tuple[Page, Notes]) -> None:
+    page, _ = room
+    page.evaluate(
+        f"""() => {{
+            const view = {VIEW}, show = view.show;
+            view.show = (...answer) => {{ window.answer = answer; show(...answer); }};
+        }}"""
+    )
+    page.mouse.click(*spot(page, 0, 0.7, 0.8))
+    page.wait_for_function("window.answer?.[0].place[0] === 0.6875", timeout=PATIENCE_MS)
+    calm(page)
+    further = "{ place: [0.9375, 0.9375] }"
+    stands = page.evaluate(
+        f"() => {{ {VIEW}.follow({further}); {VIEW}.show(...window.answer); return {VIEW}.state.place; }}"
+    )
+    assert stands == [0.9375, 0.9375]
+    elsewhere = "[{ ...window.answer[0], key: 'another photo' }, ...window.answer.slice(1)]"
+    assert page.evaluate(f"() => {{ {VIEW}.show(...{elsewhere}); return {VIEW}.state.place; }}") == [0.6875, 0.8125]
