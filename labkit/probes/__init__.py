@@ -7,7 +7,7 @@ Where to begin in this room, and what stands behind it:
                           attribution, occlusion; what they answer is a saliency
   is the map believed     scorecard: faithfulness, road (impute), localisation, ranking; bootstrap; sanity
   how alike, how needed   similarity, smoothing, cka, lesion (effect)
-  which frequencies       frequency (rings), filters, passband
+  which frequencies       frequency (rings), filters, passband, tuning, crossover
   how far                 receptive_field (extent), receptive_theory (structure)
   who mixes whom          mixing (pullback), mixing_closed, mixing_held, mixing_measures
   what lies together      embedding, umap

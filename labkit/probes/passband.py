@@ -26,11 +26,12 @@ HIGHEST = 0.5**0.5
 class Passband:
     """The frequencies that pass: above < f <= below, in cycles per pixel (0.5 = every other pixel). None is no limit.
 
-    The mean has f = 0: it passes where nothing is cut from below.
+    The mean has f = 0: it passes where nothing is cut from below, and always with `mean`.
     """
 
     above: float | None = None
     below: float | None = None
+    mean: bool = False
 
     def __post_init__(self) -> None:
         low = -1.0 if self.above is None else self.above
@@ -96,6 +97,7 @@ def filtered(images: Float[Tensor, "b c height width"], band: Passband) -> Float
     passes = f <= (HIGHEST + 1 if band.below is None else band.below) + 1e-9
     if band.above is not None:
         passes &= f > band.above + 1e-9
+    passes[0, 0] |= band.mean
     single = images if images.dtype == torch.float64 else images.float()
     plane = torch.fft.rfft2(single) * passes.to(single)
     return torch.fft.irfft2(plane, s=size).to(images.dtype)

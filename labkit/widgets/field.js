@@ -10,7 +10,7 @@ import { gradioHost, jupyterHost } from "./hosts.js";
 import { ASKING, makeStage, paintScale } from "./stage.js";
 
 const SIDE_PAGE = (side) => `<section class="lk-side" data-side="${side}">
-    <h3><i class="lk-mark lk-of-${side}"></i><span class="lk-title"></span></h3>
+    <h2><i class="lk-mark lk-of-${side}"></i><span class="lk-title"></span></h2>
     <canvas class="lk-photo" tabindex="0" role="application" aria-roledescription="photo with a receptive field"></canvas>
     <label class="lk-depth"><span class="lk-layer"></span><input type="range" min="0" step="1"></label>
     <dl class="lk-numbers"></dl></section>`;
@@ -27,7 +27,7 @@ const FIELD_PAGE = `<div class="lk-pair">${SIDE_PAGE(0)}${SIDE_PAGE(1)}</div>
   <output class="lk-said" aria-live="polite"></output>
   <div class="lk-help"><span>click or drag to choose the unit</span>
     <span><kbd>←</kbd><kbd>→</kbd><kbd>↑</kbd><kbd>↓</kbd> unit · <kbd>,</kbd><kbd>.</kbd> layer · <kbd>l</kbd> log or linear</span></div>
-  <h3 class="lk-caption">Growth with depth <span>hollow: at most · filled: in effect · click a point to go to that layer</span></h3>
+  <h2 class="lk-caption">Growth with depth <span>hollow: at most · filled: in effect · click a point to go to that layer</span></h2>
   <div class="lk-growth"></div>`;
 
 const REST_MS = 80; // keys and drags ask when the hand rests this long

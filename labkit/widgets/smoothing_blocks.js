@@ -68,6 +68,6 @@ function listOf(title, top) {
     return item;
   }));
   const column = make("div", "");
-  column.append(make("h4", "", title), list);
+  column.append(make("h2", "", title), list);
   return column;
 }

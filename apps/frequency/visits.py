@@ -1,0 +1,238 @@
+"""What the frequency room does, as plain functions: a visit to a model, a photo and a band, its numbers and files."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from apps import links, visits
+from apps.visits import Step
+from labkit.data.images import open_image, photo_names
+from labkit.probes.crossover import Crossover, crossover, cutoffs
+from labkit.probes.passband import filtered
+from labkit.probes.tuning import Passed, Tuning, band_of, passed, tuning
+from labkit.session import Sitting, as_csv
+from labkit.viz import frequency as draw
+from labkit.widgets.frequency import WHOLE, frequency_data
+
+REMEMBERED = 6
+"""How many photos and models stay read: a ring that is dragged asks about the same ones again and again."""
+
+
+@dataclass(frozen=True)
+class Place(links.Place):
+    """What the room shows. The band is low < f <= high in cycles per pixel; `layer` None: where the view starts."""
+
+    low: float = links.number(0.0, 0, WHOLE)
+    high: float = links.number(WHOLE, 0, WHOLE)
+    mean: bool = links.yes_or_no(True)
+    layer: int | None = links.whole(None)
+    head: int = links.whole(-1)
+    sweep: bool = links.yes_or_no()
+
+    def mended(self) -> tuple[Place, tuple[str, ...]]:
+        if self.low < self.high:
+            return self, ()
+        said = f"The link's band runs from {self.low:g} to {self.high:g}; expected low below high; all of it is shown."
+        return replace(self, low=0.0, high=WHOLE), (said,)
+
+
+@dataclass(frozen=True)
+class Seen(visits.Seen):
+    """A model before a picture, what was read of it once, what it says of the band, and of all cutoffs if asked."""
+
+    place: Place
+    sitting: Sitting
+    tuning: Tuning
+    passed: Passed
+    crossing: Crossover | None = None
+
+
+def visit(place: Place, own: Path | None = None) -> Iterator[Seen | Step]:
+    """Read the photo, ask the model about the band, and with `sweep` about all cutoffs, step by step.
+
+    Raises ValueError, one sentence fit for a screen: a bad picture, an unknown or unreadable model, missing weights.
+    """
+    sitting, found, crossings = _read(place, own)
+    band = band_of(place.low, place.high, mean=place.mean)
+    with sitting.turn() as model:
+        heard = passed(model, sitting.images, band)
+    seen = Seen(settled(place, found), own, sitting, found, heard)
+    if not place.sweep:
+        yield seen
+        return
+    if place.mean not in crossings:
+        yield replace(seen, place=replace(seen.place, sweep=False))  # the photo first; a stop leaves it so
+        for crossing in sitting.in_turns(_sweep(sitting, mean=place.mean)):
+            done, all_ = len(crossing.cutoffs), len(cutoffs(sitting.images.shape[-1]))
+            yield Step(done / all_, f"all photos, cut at {crossing.cutoffs[-1]:.3f} cycles per pixel")
+        crossings[place.mean] = crossing
+    yield replace(seen, crossing=crossings[place.mean])
+
+
+def _sweep(sitting: Sitting, *, mean: bool) -> Iterator[Crossover]:
+    """The lab's photos at all cutoffs; the visitor's own is not among them, so that numbers can be compared."""
+    where = sitting.images
+    photos = torch.stack([sitting.opened.transform(open_image(name)) for name in photo_names()])
+    return crossover(sitting.opened.model, photos.to(where.device, where.dtype), cutoffs(where.shape[-1]), mean=mean)
+
+
+def settled(place: Place, found: Tuning) -> Place:
+    """The same place with layer and head in the range of what was read; else where the view starts."""
+    layers = len(found.spectra)
+    layer = place.layer if place.layer is not None and 0 <= place.layer < layers else layers // 2
+    return replace(place, layer=layer, head=place.head if layer == place.layer else -1)
+
+
+def move(place: Place, picked: dict[str, Any]) -> Place:
+    """The place after the visitor's choice in the view; it asks for no sweep by itself."""
+    return replace(_banded(place, picked), layer=int(picked["layer"]), head=int(picked["head"]))
+
+
+def listen(place: Place, asked: dict[str, Any]) -> Place:
+    """The place that the view wants an answer for."""
+    return replace(_banded(place, asked), sweep=bool(asked["sweep"]))
+
+
+def _banded(place: Place, asked: dict[str, Any]) -> Place:
+    low, high = (round(min(max(float(asked[name]), 0.0), WHOLE), 4) for name in ("low", "high"))
+    if not low < high:
+        low, high = place.low, place.high
+    return replace(place, low=low, high=high, mean=bool(asked["mean"]))
+
+
+def shown(seen: Seen) -> tuple[dict[str, Any], list[bytes]]:
+    """What the view is given."""
+    place = seen.place
+    return frequency_data(
+        seen.sitting,
+        seen.tuning,
+        seen.passed,
+        low=place.low,
+        high=place.high,
+        mean=place.mean,
+        crossing=seen.crossing,
+        weights=visits.weights_of(place),
+    )
+
+
+def model_names() -> list[str]:
+    """What the menu offers: every model."""
+    return visits.model_names()
+
+
+# ---- what was read stays for a while
+
+_kept: OrderedDict[tuple[str, str, str], tuple[Sitting, Tuning, dict[bool, Crossover]]] = OrderedDict()
+_kept_lock = threading.Lock()
+
+
+def _read(place: Place, own: Path | None) -> tuple[Sitting, Tuning, dict[bool, Crossover]]:
+    key = (place.model, place.weights, str(visits.photo_of(place, own)))
+    with _kept_lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
+    sitting = visits.sitting_of(place, own)
+    with sitting.turn() as model:
+        found = tuning(model, sitting.images)
+    with _kept_lock:
+        # The sweep is about the model alone: another photo of the same model knows it already.
+        crossings = next((kept[2] for there, kept in _kept.items() if there[:2] == key[:2]), {})
+        _kept[key] = (sitting, found, crossings)
+        while len(_kept) > REMEMBERED:
+            _kept.popitem(last=False)
+        return _kept[key]
+
+
+# ---- numbers and files
+
+
+def numbers(seen: Seen) -> dict[str, Any]:
+    """One row a layer, with what they are about: model, picture, band, answers before and after, cutoffs if asked."""
+    top, after = (
+        [{"category": category, "probability": chance} for category, chance in seen.sitting.top(output)]
+        for output in (seen.tuning.output, seen.passed.output)
+    )
+    units = {"low": "cycles per pixel", "low_band, mid_band, high_band": "nats", "high_share": "of variance"}
+    crossing = None if seen.crossing is None else _crossing(seen.crossing)
+    told = {**asdict(seen.place), "image": seen.picture_name, "top": top, "top_passed": after, "units": units}
+    return {**told, "crossing": crossing, "rows": _rows(seen)}
+
+
+def _crossing(found: Crossover) -> dict[str, Any]:
+    where = found.where
+    return {
+        "cutoffs": list(found.cutoffs),
+        "coarse_stays": found.coarse_stays.tolist(),
+        "fine_stays": found.fine_stays.tolist(),
+        "where": None if where != where else where,
+        "photos": list(photo_names()),
+    }
+
+
+def numbers_csv(seen: Seen) -> str:
+    """One row a layer: log-amplitude in three bands (nats), share of the variance that is fine; then the filtered."""
+    return as_csv(_rows(seen))
+
+
+def _rows(seen: Seen) -> list[dict[str, object]]:
+    rows = []
+    for layer, (whole, part) in enumerate(zip(seen.tuning.spectra, seen.passed.spectra, strict=True)):
+        row: dict[str, object] = {"layer": layer, "name": whole.name, "grid": "{}x{}".format(*whole.grid)}
+        for ending, one in (("", whole), ("_passed", part)):
+            bands = zip(("low_band", "mid_band", "high_band"), one.bands, strict=True)
+            row |= {f"{name}{ending}": _number(value) for name, value in bands}
+            row[f"high_share{ending}"] = _number(one.high)
+        rows.append(row)
+    return rows
+
+
+def _number(value: torch.Tensor) -> float | None:
+    number = float(value[0])
+    return None if number != number else number
+
+
+def parcel(seen: Seen, kind: str) -> Path:
+    """Write one download: "spectra.png", "filters.png", "passed.png", "numbers.csv" or "numbers.json"."""
+    write = {
+        "spectra.png": lambda path: _spectra(seen).savefig(path),
+        "filters.png": lambda path: _filters(seen).savefig(path),
+        "passed.png": lambda path: what_passes(seen).save(path),
+        "numbers.csv": lambda path: path.write_text(numbers_csv(seen), encoding="utf-8"),
+        "numbers.json": lambda path: path.write_text(json.dumps(numbers(seen), indent=1), encoding="utf-8"),
+    }
+    return visits.parcel(seen, kind, write[kind])
+
+
+def _spectra(seen: Seen) -> Any:
+    radial = [one.radial[0].cpu().numpy() for one in seen.tuning.spectra]
+    grids = [one.grid for one in seen.tuning.spectra]
+    return draw.amplitude_heat(radial, grids=grids, title=f"{seen.place.model} · {seen.picture_name}")
+
+
+def _filters(seen: Seen) -> Any:
+    filters = seen.tuning.filters
+    if not filters:
+        raise ValueError(f"{seen.place.model} has no filters to draw: no attention, no kernel wider than a cell.")
+    radial, at = ([getattr(one, what).cpu().numpy() for one in filters] for what in ("radial", "frequencies"))
+    title = f"{seen.place.model} · {seen.picture_name}"
+    return draw.responses(radial, at, names=[one.name for one in filters], title=title)
+
+
+def what_passes(seen: Seen) -> Image.Image:
+    """The filtered photo in the pixels that the model gets; what leaves 0..255 is clipped, as on the screen."""
+    place, transform = seen.place, seen.sitting.opened.transform
+    band = band_of(place.low, place.high, mean=place.mean)
+    std, mean = (torch.tensor(values).view(3, 1, 1) for values in (transform.std, transform.mean))
+    pixels = filtered(seen.sitting.images, band)[0].float().cpu() * std + mean
+    return Image.fromarray((255 * pixels).round().clamp(0, 255).byte().permute(1, 2, 0).numpy().astype(np.uint8))
