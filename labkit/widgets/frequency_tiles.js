@@ -63,7 +63,7 @@ export function makeTiles(place, pick) {
     const section = make("section", "lk-bank");
     const [one, many] = NAMES[bank.kind];
     const some = bank.shown.length < bank.of ? `${bank.shown.length} of ${bank.of} ${many}` : `${bank.of} ${bank.of === 1 ? one : many}`;
-    const title = make("h5", "", bank.name);
+    const title = make("h3", "", bank.name);
     title.append(make("span", "", `${some}${bank.inside ? "" : ", beside the blocks"}`));
     const tiles = make("div", "lk-plane-tiles");
     tiles.append(...bank.shown.map((number, i) => {
