@@ -58,6 +58,7 @@ def test_pictures_bytes_and_names_are_all_ways_in(tmp_path):
         torch.testing.assert_close(other.maps[3].weights, by_name.maps[3].weights)
 
 
+@pytest.mark.slow
 def test_only_the_last_few_models_stay_loaded_and_each_is_loaded_once(monkeypatch):
     loaded = []
     load = sitting.pretrained.load
@@ -70,6 +71,7 @@ def test_only_the_last_few_models_stay_loaded_and_each_is_loaded_once(monkeypatc
     assert [key[0] for key in sitting._models] == [TINY, names[3]]
 
 
+@pytest.mark.slow
 def test_visitors_at_once_get_their_own_pictures():
     photos = ["chelsea", "coffee", "astronaut", "rocket"]
     alone = {photo: look(TINY, photo, weights=None).maps[0].weights for photo in photos}

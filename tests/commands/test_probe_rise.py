@@ -37,6 +37,7 @@ def test_rise_stops_at_the_precision(capsys):
     assert "20 masks." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_faithfulness_has_a_row_a_method_and_both_baselines(capsys, tmp_path):
     asked = (
         *FAITH,
@@ -103,6 +104,7 @@ def test_what_cannot_be_answered_is_one_sentence(capsys, tmp_path, options, sent
     assert sentence in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_randomise_has_a_row_a_method_and_layer_from_the_output_down(capsys, tmp_path):
     asked = (*FAITH, "--image", "coffee", "--image", "moon", "--methods", "eigencam,gradcam", "--randomise")
     assert run([*asked, "--json"]) == 0
@@ -117,6 +119,7 @@ def test_randomise_has_a_row_a_method_and_layer_from_the_output_down(capsys, tmp
     assert (tmp_path / "randomised.png").exists()
 
 
+@pytest.mark.slow
 def test_randomise_keeps_the_class_that_the_untouched_model_says(capsys):
     asked = (*FAITH, "--image", "coffee", "--methods", "gradcam", "--randomise", "--json")
     assert run(asked) == 0

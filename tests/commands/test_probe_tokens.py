@@ -81,6 +81,7 @@ def test_frequency_as_json_and_filtered(say: Callable[..., Said]) -> None:
     assert [(row["above"], row["below"]) for row in json.loads(out)] == [(0.05, 0.2)]
 
 
+@pytest.mark.slow
 def test_embedding_of_tokens_and_of_pictures(say: Callable[..., Said]) -> None:
     code, out, _ = say("embedding", "--json")
     rows = json.loads(out)

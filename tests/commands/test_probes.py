@@ -53,7 +53,10 @@ def test_the_instruments_are_those_of_the_lab():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", INSTRUMENTS)
+SLOW = {"cost": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in INSTRUMENTS])
 def test_json_is_one_list_of_rows_with_the_same_keys(name, capsys):
     code, out, _ = ask(capsys, name, "--image", "chelsea", "--json")
     assert code == 0

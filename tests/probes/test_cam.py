@@ -534,6 +534,7 @@ def test_nothing_stays_after_an_error(resnet):
     assert traces(resnet) == []
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_over_200_calls(resnet):
     x = torch.randn(1, 3, 9, 12)
 

@@ -119,6 +119,7 @@ def test_the_power_that_fits():
     assert math.isnan(exponent([7, 7], [3, 4]))
 
 
+@pytest.mark.slow
 def test_sizes_that_a_model_refuses_are_skipped_in_its_own_words():
     model, _ = vit.tiny()
     found = growth(model, [8, 10, 16, 32], repeats=1)

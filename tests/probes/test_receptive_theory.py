@@ -68,6 +68,7 @@ def test_chains_follow_the_recursion_on_each_axis(axes):
     )
 
 
+@pytest.mark.slow
 def test_resnet18_has_its_known_fields():
     # Published for torchvision's, whose layers are the same: 43, 99 and 435 pixels.
     names = ["conv1", "maxpool", "layer1.1.conv2", "layer2.1.conv2", "layer4.1.conv2"]

@@ -34,6 +34,7 @@ def test_swin_windows_with_and_without_shift(name):
     assert last.grid == (side // 2, side // 2)
 
 
+@pytest.mark.slow
 def test_maxvit_blocks_and_grids():
     model = timm.create_model("maxvit_tiny_rw_224")
     found = layouts(model, (224, 224))
