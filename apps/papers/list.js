@@ -1,3 +1,4 @@
+const word = {};  // one object: gradio fires the first event's data again where one came while it was at work
 const field = element.querySelector("input"), choice = element.querySelector("select");
 const rows = [...element.querySelectorAll("li")], count = element.querySelector(".pa-count");
 const sift = () => {
@@ -16,7 +17,7 @@ field.addEventListener("input", sift);
 choice.addEventListener("change", sift);
 element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-paper]");
-  if (button) trigger("picked", { paper: button.dataset.paper });
+  if (button) trigger("picked", Object.assign(word, { paper: button.dataset.paper }));
 });
 sift();
 mark();
