@@ -16,11 +16,10 @@ from PIL import Image
 
 from apps import links, visits
 from apps.visits import Step
-from labkit.data.images import open_image, photo_names
-from labkit.probes.crossover import Crossover, crossover, cutoffs
+from labkit.data.images import photo_names
 from labkit.probes.passband import filtered
-from labkit.probes.tuning import Passed, Tuning, band_of, passed, tuning
-from labkit.session import Sitting, as_csv
+from labkit.session import as_csv
+from labkit.session.tunings import Crossover, Passed, Tuned, Tuning, band_of, crossings, heard, tuned
 from labkit.viz import frequency as draw
 from labkit.widgets.frequency import WHOLE, frequency_data
 
@@ -48,11 +47,10 @@ class Place(links.Place):
 
 @dataclass(frozen=True)
 class Seen(visits.Seen):
-    """A model before a picture, what was read of it once, what it says of the band, and of all cutoffs if asked."""
+    """What was read of a model before a picture, what it says of the band, and of all cutoffs if asked."""
 
     place: Place
-    sitting: Sitting
-    tuning: Tuning
+    tuned: Tuned
     passed: Passed
     crossing: Crossover | None = None
 
@@ -62,28 +60,18 @@ def visit(place: Place, own: Path | None = None) -> Iterator[Seen | Step]:
 
     Raises ValueError, one sentence fit for a screen: a bad picture, an unknown or unreadable model, missing weights.
     """
-    sitting, found, crossings = _read(place, own)
-    band = band_of(place.low, place.high, mean=place.mean)
-    with sitting.turn() as model:
-        heard = passed(model, sitting.images, band)
-    seen = Seen(settled(place, found), own, sitting, found, heard)
+    tuned = _read(place, own)
+    passed = heard(tuned.sitting, place.low, place.high, mean=place.mean)
+    seen = Seen(settled(place, tuned.tuning), own, tuned, passed)
     if not place.sweep:
         yield seen
         return
-    if place.mean not in crossings:
+    if place.mean not in tuned.crossings:
         yield replace(seen, place=replace(seen.place, sweep=False))  # the photo first; a stop leaves it so
-        for crossing in sitting.in_turns(_sweep(sitting, mean=place.mean)):
-            done, all_ = len(crossing.cutoffs), len(cutoffs(sitting.images.shape[-1]))
-            yield Step(done / all_, f"all photos, cut at {crossing.cutoffs[-1]:.3f} cycles per pixel")
-        crossings[place.mean] = crossing
-    yield replace(seen, crossing=crossings[place.mean])
-
-
-def _sweep(sitting: Sitting, *, mean: bool) -> Iterator[Crossover]:
-    """The lab's photos at all cutoffs; the visitor's own is not among them, so that numbers can be compared."""
-    where = sitting.images
-    photos = torch.stack([sitting.opened.transform(open_image(name)) for name in photo_names()])
-    return crossover(sitting.opened.model, photos.to(where.device, where.dtype), cutoffs(where.shape[-1]), mean=mean)
+        for share, crossing in crossings(tuned.sitting, mean=place.mean):
+            yield Step(share, f"all photos, cut at {crossing.cutoffs[-1]:.3f} cycles per pixel")
+        tuned.crossings[place.mean] = crossing
+    yield replace(seen, crossing=tuned.crossings[place.mean])
 
 
 def settled(place: Place, found: Tuning) -> Place:
@@ -114,8 +102,8 @@ def shown(seen: Seen) -> tuple[dict[str, Any], list[bytes]]:
     """What the view is given."""
     place = seen.place
     return frequency_data(
-        seen.sitting,
-        seen.tuning,
+        seen.tuned.sitting,
+        seen.tuned.tuning,
         seen.passed,
         low=place.low,
         high=place.high,
@@ -132,23 +120,21 @@ def model_names() -> list[str]:
 
 # ---- what was read stays for a while
 
-_kept: OrderedDict[tuple[str, str, str], tuple[Sitting, Tuning, dict[bool, Crossover]]] = OrderedDict()
+_kept: OrderedDict[tuple[str, str, str], Tuned] = OrderedDict()
 _kept_lock = threading.Lock()
 
 
-def _read(place: Place, own: Path | None) -> tuple[Sitting, Tuning, dict[bool, Crossover]]:
+def _read(place: Place, own: Path | None) -> Tuned:
     key = (place.model, place.weights, str(visits.photo_of(place, own)))
     with _kept_lock:
         if key in _kept:
             _kept.move_to_end(key)
             return _kept[key]
-    sitting = visits.sitting_of(place, own)
-    with sitting.turn() as model:
-        found = tuning(model, sitting.images)
+    found = tuned(visits.sitting_of(place, own))
     with _kept_lock:
-        # The sweep is about the model alone: another photo of the same model knows it already.
-        crossings = next((kept[2] for there, kept in _kept.items() if there[:2] == key[:2]), {})
-        _kept[key] = (sitting, found, crossings)
+        # What was asked at all cutoffs is about the model alone: another photo of the same model knows it already.
+        known = next((kept.crossings for there, kept in _kept.items() if there[:2] == key[:2]), found.crossings)
+        _kept[key] = replace(found, crossings=known)
         while len(_kept) > REMEMBERED:
             _kept.popitem(last=False)
         return _kept[key]
@@ -160,8 +146,8 @@ def _read(place: Place, own: Path | None) -> tuple[Sitting, Tuning, dict[bool, C
 def numbers(seen: Seen) -> dict[str, Any]:
     """One row a layer, with what they are about: model, picture, band, answers before and after, cutoffs if asked."""
     top, after = (
-        [{"category": category, "probability": chance} for category, chance in seen.sitting.top(output)]
-        for output in (seen.tuning.output, seen.passed.output)
+        [{"category": category, "probability": chance} for category, chance in seen.tuned.sitting.top(output)]
+        for output in (seen.tuned.tuning.output, seen.passed.output)
     )
     units = {"low": "cycles per pixel", "low_band, mid_band, high_band": "nats", "high_share": "of variance"}
     crossing = None if seen.crossing is None else _crossing(seen.crossing)
@@ -187,7 +173,7 @@ def numbers_csv(seen: Seen) -> str:
 
 def _rows(seen: Seen) -> list[dict[str, object]]:
     rows = []
-    for layer, (whole, part) in enumerate(zip(seen.tuning.spectra, seen.passed.spectra, strict=True)):
+    for layer, (whole, part) in enumerate(zip(seen.tuned.tuning.spectra, seen.passed.spectra, strict=True)):
         row: dict[str, object] = {"layer": layer, "name": whole.name, "grid": "{}x{}".format(*whole.grid)}
         for ending, one in (("", whole), ("_passed", part)):
             bands = zip(("low_band", "mid_band", "high_band"), one.bands, strict=True)
@@ -215,13 +201,13 @@ def parcel(seen: Seen, kind: str) -> Path:
 
 
 def _spectra(seen: Seen) -> Any:
-    radial = [one.radial[0].cpu().numpy() for one in seen.tuning.spectra]
-    grids = [one.grid for one in seen.tuning.spectra]
+    radial = [one.radial[0].cpu().numpy() for one in seen.tuned.tuning.spectra]
+    grids = [one.grid for one in seen.tuned.tuning.spectra]
     return draw.amplitude_heat(radial, grids=grids, title=f"{seen.place.model} · {seen.picture_name}")
 
 
 def _filters(seen: Seen) -> Any:
-    filters = seen.tuning.filters
+    filters = seen.tuned.tuning.filters
     if not filters:
         raise ValueError(f"{seen.place.model} has no filters to draw: no attention, no kernel wider than a cell.")
     radial, at = ([getattr(one, what).cpu().numpy() for one in filters] for what in ("radial", "frequencies"))
@@ -231,8 +217,8 @@ def _filters(seen: Seen) -> Any:
 
 def what_passes(seen: Seen) -> Image.Image:
     """The filtered photo in the pixels that the model gets; what leaves 0..255 is clipped, as on the screen."""
-    place, transform = seen.place, seen.sitting.opened.transform
+    place, transform = seen.place, seen.tuned.sitting.opened.transform
     band = band_of(place.low, place.high, mean=place.mean)
     std, mean = (torch.tensor(values).view(3, 1, 1) for values in (transform.std, transform.mean))
-    pixels = filtered(seen.sitting.images, band)[0].float().cpu() * std + mean
+    pixels = filtered(seen.tuned.sitting.images, band)[0].float().cpu() * std + mean
     return Image.fromarray((255 * pixels).round().clamp(0, 255).byte().permute(1, 2, 0).numpy().astype(np.uint8))

@@ -7,12 +7,14 @@ import { paintScale } from "./stage.js";
 import { filteredOf, keptOf, levelsOf, passesOf, pixelsOf, powersOf, spectrumOf, variancesOf } from "./frequency_fft.js";
 import { bandOf, bandWords, CORNER, crossingWords, cutUp, frequencyWords, PRESETS } from "./frequency_words.js";
 import { drawCrossing, legendKey, makeSpectra } from "./frequency_charts.js";
+import { hangCurtain } from "./frequency_curtain.js";
 import { makeRings } from "./frequency_rings.js";
 import { makeTiles } from "./frequency_tiles.js";
 
 const PAGE = `<div class="lk-bandpass">
   <section class="lk-pane"><h2>What passes</h2>
-    <canvas class="lk-photo" role="img"></canvas>
+    <div class="lk-curtained"><canvas class="lk-photo" tabindex="0" role="slider" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0" aria-valuetext="what passes"></canvas><i
+      class="lk-curtain" hidden></i></div>
     <div class="lk-controls">
       <button type="button" class="lk-whole" aria-pressed="false">show the whole photo</button>
       <label class="lk-stretch"><input type="checkbox"><span>stretch contrast</span></label></div>
@@ -52,8 +54,8 @@ const PAGE = `<div class="lk-bandpass">
   <div class="lk-crossing-chart" hidden></div>
   <div class="lk-legend" hidden></div>
   <output class="lk-crossing-said"></output></section>
-<div class="lk-help"><span>drag a ring on the spectrum · click a curve or move the slider for the layer · click a plane for its curve</span>
-  <span>on the spectrum: <kbd>←</kbd><kbd>→</kbd> move a ring, with <kbd>Shift</kbd> faster · <kbd>Enter</kbd> the other ring · <kbd>m</kbd> the mean</span></div>`;
+<div class="lk-help"><span>drag a ring on the spectrum · pass over the photo: left of the pointer it is whole · click a curve or move the slider for the layer · click a plane for its curve</span>
+  <span>on the spectrum: <kbd>←</kbd><kbd>→</kbd> move a ring, with <kbd>Shift</kbd> faster · <kbd>Enter</kbd> the other ring · <kbd>m</kbd> the mean · on the photo: <kbd>←</kbd><kbd>→</kbd> compare</span></div>`;
 
 const RESTING = { low: 0, high: CORNER, mean: true, layer: 0, head: -1, sweep: false };
 const REST_MS = 350; // a hand that has not moved for so long wants an answer
@@ -73,7 +75,9 @@ export function mount(el, host) {
   let head = null;
   let photoIs = null; // what was computed of the photo once: pixels, spectrum, variances
   let after = []; // the spectra of the filtered photo
-  let drawn = ""; // the band that the photo shows
+  const curtain = hangCurtain(photo, find(".lk-curtain"), schedule);
+  let drawn = ""; // what the photo shows
+  let filtered = { of: "", pixels: null }; // what passes, and for which band it was computed
   let asked = ""; // the band that Python was asked for last
   let asking = 0;
   let showsWhole = false;
@@ -113,7 +117,8 @@ export function mount(el, host) {
     for (let i = 0; i < rgb.length; i++) pixels[4 * Math.floor(i / 3) + (i % 3)] = rgb[i];
     const spectrum = spectrumOf(pixels, head.side);
     const powers = powersOf(spectrum);
-    return { pixels, spectrum, variances: variancesOf(powers, head.spread), levels: levelsOf(powers, head.side) };
+    const opaque = Uint8ClampedArray.from(pixels, (value, i) => (i % 4 === 3 ? 255 : value));
+    return { opaque, spectrum, variances: variancesOf(powers, head.spread), levels: levelsOf(powers, head.side) };
   }
 
   function settle(to, state) {
@@ -170,19 +175,23 @@ export function mount(el, host) {
   function drawPhoto() {
     const { side, modelSide, ground } = head;
     const stretch = find(".lk-stretch input").checked;
-    const wanted = `${bandNow()} ${showsWhole} ${stretch}`;
+    const cut = showsWhole ? side : Math.round((curtain.at ?? 0) * side);
+    const band = `${bandNow()} ${stretch}`;
+    const wanted = `${band} ${showsWhole} ${cut}`;
     if (wanted === drawn) return;
+    if (filtered.of !== band || drawn === "") {
+      const passes = passesOf(photoIs.spectrum, state.low * modelSide, state.high * modelSide, state.mean);
+      const kept = keptOf(photoIs.variances, passes);
+      root.dataset.kept = kept.toFixed(4);
+      find(".lk-said").textContent = bandWords(state, kept);
+      filtered = { of: band, pixels: pixelsOf(filteredOf(photoIs.spectrum, passes, ground), side, stretch) };
+    }
     drawn = wanted;
-    const passes = passesOf(photoIs.spectrum, state.low * modelSide, state.high * modelSide, state.mean);
-    const kept = keptOf(photoIs.variances, passes);
-    root.dataset.kept = kept.toFixed(4);
-    const colours = showsWhole ? null : filteredOf(photoIs.spectrum, passes, ground);
-    const pixels = colours ? pixelsOf(colours, side, stretch) : Uint8ClampedArray.from(photoIs.pixels, (value, i) => (i % 4 === 3 ? 255 : value));
     if (photo.width !== side) photo.width = photo.height = side;
-    photo.getContext("2d").putImageData(new ImageData(pixels, side, side), 0, 0);
-    const words = bandWords(state, kept);
-    find(".lk-said").textContent = words;
-    photo.setAttribute("aria-label", `${head.model}: ${showsWhole ? "the whole photo" : words}`);
+    const ink = photo.getContext("2d");
+    ink.putImageData(new ImageData(filtered.pixels, side, side), 0, 0);
+    if (cut > 0) ink.putImageData(new ImageData(photoIs.opaque, side, side), 0, 0, 0, 0, cut, side);
+    photo.setAttribute("aria-label", `${head.model}: ${showsWhole ? "the whole photo" : find(".lk-said").textContent}; arrow keys draw the whole photo over it`);
   }
 
   function drawAnswers() {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from labkit.session import Sitting
+from labkit.session.tunings import Tuned, crossings, heard
 from labkit.viz.theme import colour_table
 from labkit.widgets.view import View, numbers, text_of
 
@@ -29,6 +30,39 @@ class FrequencyView(View, view="frequency"):
     In `state`: `low` and `high` (cycles per pixel), `mean` (whether the mean passes), `layer`, `head` (the number of a
     filter among those shown for the layer; -1: none) and `sweep` (whether all cutoffs have been asked for).
     """
+
+    def look(self, seen: Tuned, *, weights: str | None = "default", **state: Any) -> None:
+        """Show a model before its photo, and answer for each band from now on; `state` as above."""
+        self.on_ask(lambda band: self._hear(seen, weights, **band))
+        start = {"low": 0.0, "high": WHOLE, "mean": True, **self.state, **state}
+        band = {name: start[name] for name in ("low", "high", "mean")}
+        self._hear(seen, weights, **band, state={**band, **state})
+
+    def _hear(
+        self,
+        seen: Tuned,
+        weights: str | None,
+        *,
+        low: float,
+        high: float,
+        mean: bool,
+        sweep: bool = False,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
+        """An answer moves nobody: the hand may be further by now. Only what is new before it starts from a `state`."""
+        if sweep and mean not in seen.crossings:
+            *_, (_, seen.crossings[mean]) = crossings(seen.sitting, mean=mean)
+        head, bodies = frequency_data(
+            seen.sitting,
+            seen.tuning,
+            heard(seen.sitting, low, high, mean=mean),
+            low=low,
+            high=high,
+            mean=mean,
+            crossing=seen.crossings.get(mean) if sweep else None,
+            weights=weights,
+        )
+        self.show(head, bodies, **{"sweep": sweep, **(state or {})})
 
 
 def frequency_data(
