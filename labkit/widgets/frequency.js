@@ -79,6 +79,7 @@ export function mount(el, host) {
   let drawn = ""; // what the photo shows
   let filtered = { of: "", pixels: null }; // what passes, and for which band it was computed
   let asked = ""; // the band that Python was asked for last
+  let askedAgain = ""; // for which band the question was repeated
   let asking = 0;
   let showsWhole = false;
 
@@ -172,6 +173,16 @@ export function mount(el, host) {
     view.ask({ low, high, mean, sweep });
   }
 
+  // Gradio drops what is asked while a stopped question still runs out: what is open then is asked once more.
+  const isBusy = view.busy;
+  function busy(on) {
+    isBusy(on);
+    if (on || askedAgain === asked) return;
+    askedAgain = asked;
+    asked = "";
+    schedule();
+  }
+
   function drawPhoto() {
     const { side, modelSide, ground } = head;
     const stretch = find(".lk-stretch input").checked;
@@ -246,7 +257,7 @@ export function mount(el, host) {
   find(".lk-crossing .lk-legend").append(
     legendKey("lk-key-coarse", "the coarser half alone"), legendKey("lk-key-fine", "the finer half alone"), legendKey("lk-key-wall", "your band"));
 
-  return Object.assign(view, { show });
+  return Object.assign(view, { show, busy });
 }
 
 function sizeWords({ side, modelSide }) {
