@@ -10,6 +10,7 @@ TITLES = {
     "smoothing": "Over-smoothing",
     "frequency": "Frequency",
     "field": "Receptive field",
+    "mixing": "Mixing",
     "compare": "Compare",
     "papers": "Papers",
 }
