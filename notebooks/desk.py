@@ -13,9 +13,14 @@ from matplotlib.figure import Figure
 
 from labkit.probes.attention import Bands
 from labkit.session import Look, Sitting, cover, look, sit
+from labkit.session.smoothings import Smoothed, smoothed
+from labkit.session.tunings import tuned
 from labkit.widgets.attention import AttentionView
 from labkit.widgets.cover import CoverView, cover_data
 from labkit.widgets.field import FieldView
+from labkit.widgets.frequency import FrequencyView
+from labkit.widgets.mixing import MixingView
+from labkit.widgets.smoothing import SmoothingView, smoothing_data
 
 Read = Callable[[str, str | bytes, str | None], Any]
 
@@ -154,13 +159,38 @@ class CoverDesk(Desk):
         )
 
 
+class SmoothingDesk(Desk):
+    """The desk of lesson 3: which patches are alike behind every block, with all blocks or without some."""
+
+    def __init__(self, *, models: Mapping[str, tuple[str, str | None]], photos: Sequence[str]) -> None:
+        self._skip: tuple[int, ...] = ()
+        view = SmoothingView()
+        view.on_ask(self._leave_out)
+        super().__init__(view, read=self._smoothed, show=self._show_blocks, models=models, photos=photos)
+
+    def _smoothed(self, name: str, picture: str | bytes, weights: str | None) -> Smoothed:
+        return smoothed(sit(name, picture, weights=weights), self._skip)
+
+    def _show_blocks(self, seen: Smoothed) -> None:
+        self._skip = seen.found.skipped  # another model may not have all of these blocks
+        h, w = seen.found.shown.layers[0].grid
+        start = {} if self.view.state else {"layer": 0, "query": h // 2 * w + w // 2}
+        self.view.show(*smoothing_data(seen), **start)
+
+    def _leave_out(self, asked: Mapping[str, Any]) -> None:
+        self._skip = tuple(map(int, asked["skip"].split("-"))) if asked["skip"] else ()
+        self.read()
+
+
 class FieldDesk(Desk):
     """The desk of lesson 5: the fields of one place in two models; `beside` chooses the second."""
+
+    shows: type = FieldView
 
     def __init__(self, *, models: Mapping[str, tuple[str, str | None]], beside: str, photos: Sequence[str]) -> None:
         wide = {"layout": widgets.Layout(width="300px"), "style": {"description_width": "52px"}}
         self.beside = widgets.Dropdown(options=list(models), value=beside, description="beside", **wide)
-        view = FieldView()
+        view = self.shows()
         super().__init__(view, read=self._sit, show=self._look, models=models, photos=photos)
         choices, *rest = self.children
         choices.children = (choices.children[0], self.beside, *choices.children[1:])
@@ -173,6 +203,26 @@ class FieldDesk(Desk):
 
     def _look(self, seen: tuple[Sitting, Sitting]) -> None:
         self.view.look(dict(zip((self.model.value, f"beside it: {self.beside.value}"), seen, strict=True)))
+
+
+class MixingDesk(FieldDesk):
+    """The desk of lesson 6: who mixes whom in two models."""
+
+    shows = MixingView
+
+
+class FrequencyDesk(Desk):
+    """The desk of lesson 4: the waves of a photo that pass, and what the model says then; it starts with the coarse."""
+
+    def __init__(self, *, models: Mapping[str, tuple[str, str | None]], photos: Sequence[str]) -> None:
+        view = FrequencyView(state={"low": 0.0, "high": 0.1, "mean": True})
+        super().__init__(
+            view,
+            read=lambda name, picture, weights: tuned(sit(name, picture, weights=weights)),
+            show=lambda seen: view.look(seen, weights=self._models[self.model.value][1]),
+            models=models,
+            photos=photos,
+        )
 
 
 def named(top: Sequence[tuple[str, float]]) -> str:
