@@ -55,7 +55,7 @@ const PAGE = `<div class="lk-bandpass">
   <div class="lk-legend" hidden></div>
   <output class="lk-crossing-said"></output></section>
 <div class="lk-help"><span>drag a ring on the spectrum · pass over the photo: left of the pointer it is whole · click a curve or move the slider for the layer · click a plane for its curve</span>
-  <span>on the spectrum: <kbd>←</kbd><kbd>→</kbd> move a ring, with <kbd>Shift</kbd> faster · <kbd>Enter</kbd> the other ring · <kbd>m</kbd> the mean · on the photo: <kbd>←</kbd><kbd>→</kbd> compare</span></div>`;
+  <span>on the spectrum: <kbd>←</kbd><kbd>→</kbd> move a ring, with <kbd>Shift</kbd> faster · <kbd>Enter</kbd> the other ring · <kbd>m</kbd> the mean · on the photo: <kbd>←</kbd><kbd>→</kbd> compare, <kbd>↑</kbd> the whole, <kbd>↓</kbd> what passes</span></div>`;
 
 const RESTING = { low: 0, high: CORNER, mean: true, layer: 0, head: -1, sweep: false };
 const REST_MS = 350; // a hand that has not moved for so long wants an answer

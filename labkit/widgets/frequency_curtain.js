@@ -1,5 +1,5 @@
 // A curtain before the photo: left of the pointer hangs the whole photo, right of it what passes.
-const WAY = { ArrowLeft: -0.05, ArrowDown: -0.05, ArrowRight: 0.05, ArrowUp: 0.05 };
+const WAY = { ArrowLeft: (at) => at - 0.05, ArrowRight: (at) => at + 0.05, ArrowUp: () => 1, ArrowDown: () => 0, Home: () => 0, End: () => 1 };
 
 // `moved()` is called whenever `at`, a share of the width from the left or null, has changed.
 export function hangCurtain(photo, line, moved) {
@@ -24,7 +24,7 @@ export function hangCurtain(photo, line, moved) {
   photo.addEventListener("blur", () => to(null));
   photo.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key in WAY) to((curtain.at ?? 0.5) + WAY[event.key]);
+    if (event.key in WAY) to(WAY[event.key](curtain.at ?? 0.5));
     else if (event.key === "Escape") to(null);
     else return;
     event.preventDefault();

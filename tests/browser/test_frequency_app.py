@@ -161,6 +161,9 @@ def test_a_curtain_compares_the_photo_with_what_passes_and_asks_nothing(room: tu
     page.keyboard.press("ArrowRight")
     settle(page)
     expect(photo).to_have_attribute("aria-valuenow", "55")
+    page.keyboard.press("ArrowUp")
+    settle(page)
+    expect(photo).to_have_attribute("aria-valuenow", "100")
     page.keyboard.press("Escape")
     expect(photo).to_have_attribute("aria-valuetext", "what passes")
     assert page.url == link
