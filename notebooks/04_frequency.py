@@ -401,7 +401,7 @@ figure
 # <details><summary>What to make of it</summary>
 #
 # With the mean on both sides *lab/vit* crosses at 0.07, *lab/resnet* at 0.13 cycles per pixel: the convolutional network hangs on finer waves, as one reads.
-# **Without the mean both cross at 0.18, and the difference is gone.** These are 14 photos, one of them is 7 points, so read no second digit; a claim that turns on such a
+# **Without the mean both cross at 0.18, and the difference is gone.** (Where curves meet more than once, as on the right, the last time counts.) These are 14 photos, one of them is 7 points, so read no second digit; a claim that turns on such a
 # switch should be reported with it, or not at all.
 #
 # Take care with untrained models: choose *lab/vit, untrained* on the desk and ask. No half of any photo changes its answer, both curves lie at 100 %: it says

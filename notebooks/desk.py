@@ -215,7 +215,7 @@ class FrequencyDesk(Desk):
     """The desk of lesson 4: the waves of a photo that pass, and what the model says then; it starts with the coarse."""
 
     def __init__(self, *, models: Mapping[str, tuple[str, str | None]], photos: Sequence[str]) -> None:
-        view = FrequencyView(state={"low": 0.0, "high": 0.1, "mean": True})
+        view = FrequencyView(state={"low": 0.0, "high": 0.1, "mean": True, "layer": 3})
         super().__init__(
             view,
             read=lambda name, picture, weights: tuned(sit(name, picture, weights=weights)),

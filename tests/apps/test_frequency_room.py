@@ -87,6 +87,8 @@ def test_the_answer_is_for_the_band_and_the_whole_photo_stays_beside_it(seen: Se
     assert dict(whole["answer"]["top"]) == pytest.approx(dict(whole["top"]), abs=1e-3)
     assert head["answer"]["top"] != head["top"]
     assert all_of_it.tuned is seen.tuned  # read once
+    (lost,) = visit(replace(COARSE, mean=False))
+    assert shown(lost)[0]["answer"]["top"] != head["answer"]["top"]
 
 
 def test_what_passes_is_the_filtered_photo(seen: Seen) -> None:
