@@ -35,11 +35,11 @@ export function effectLine(head) {
   const { effect, layers, whole, skipped } = head;
   if (!skipped.length) return "Press a number to leave that block out: it then hands on what it was given.";
   const blocks = `Without ${skipped.length > 1 ? "blocks" : "block"} ${listed(skipped)}`;
-  const alike = `two of the last tokens have a cosine of ${signed(layers.at(-1).raw.mean)}, before ${signed(whole.at(-1).raw.mean)}`;
-  if (!effect) return `${blocks} ${alike}.`;
+  const among = `${signed(layers.at(-1).raw.mean)} with each other, before ${signed(whole.at(-1).raw.mean)}`;
+  if (!effect) return `${blocks}, the mean cosine of the last tokens is ${among}.`;
   const way = effect.after > effect.before ? "rises" : "falls";
   return (
     `${blocks}, “${effect.label}” ${way} from ${percent(effect.before)} to ${percent(effect.after)} (KL ${signed(effect.kl)} nats); ` +
-    `each last token has a cosine of ${signed(effect.turned)} with what it was; ${alike}.`
+    `the mean cosine of the last tokens is ${signed(effect.turned)} with what they were, and ${among}.`
   );
 }
