@@ -7,6 +7,7 @@ from types import ModuleType
 
 TITLES = {
     "attention": "Attention",
+    "explain": "Explain",
     "smoothing": "Over-smoothing",
     "frequency": "Frequency",
     "field": "Receptive field",

@@ -22,6 +22,8 @@ PLACES = {"papers": "?paper=van"}
 """Where each room looks best; the others stand at PLACE."""
 PAUSES = {"compare": 25_000}
 """Milliseconds that a room takes to show all it has."""
+NAMES = {"mixing": "mixing-room"}
+"""A room whose picture cannot have its name: an instrument has it."""
 ALL_PICTURES = "[...document.images].every((image) => image.complete && image.naturalWidth)"
 WITHOUT_VIEW = ("papers", "compare")
 
@@ -66,7 +68,7 @@ def main() -> None:
                 )
                 keep(page, "hub")
             for room in TITLES:
-                take_room(browser, url, room, room)
+                take_room(browser, url, room, NAMES.get(room, room))
             take_room(browser, url, "attention", "attention-dark", dark=True)
             take_room(browser, url, "attention", "attention-phone", width=390, height=1200)
         with jupyter_lab(ROOT / "notebooks") as lab:
