@@ -50,23 +50,26 @@ def pairs(
     """
     classes = likeliest(sitting)
     target = target if target in [one.index for one in classes] else classes[0].index
-    found = Pair(sitting, classes, target, *_film_stock(sitting), (None, None))
-    for i in sorted((0, 1), key=lambda i: methods[i] == "rise"):  # what is quick comes first
-        work = _rising(sitting, classes, target, masks, seed) if methods[i] == "rise" else None
-        if work is None:
-            yield None, f"asking by {methods[i]}"
-            found = _with(found, i, _asked(sitting, methods[i], target))
-        for one in work or ():
-            found = _with(found, i, one)
-            if all(found.sides):
-                yield found
-            yield one.masks[0] / masks, f"RISE, {one.masks[0]} of {masks} masks"
+    stock = _film_stock(sitting)
+    found: dict[str, Explained] = {}
+
+    def pair() -> Pair:
+        return Pair(sitting, classes, target, *stock, (found[methods[0]], found[methods[1]]))
+
+    quick = [name for name in dict.fromkeys(methods) if name != "rise"]
+    for name in quick:
+        yield None, f"asking by {name}"
+        found[name] = _asked(sitting, name, target)
+    for now in _rising(sitting, classes, target, masks, seed) if "rise" in methods else ():
+        found["rise"] = now
+        yield pair()
+        yield now.masks[0] / masks, f"RISE, {now.masks[0]} of {masks} masks"
     if "rise" not in methods:
-        yield found
-    for i in (0, 1):
-        yield i / 2, f"{methods[i]}: deletion and insertion"
-        found = _with(found, i, _filmed(sitting, found.sides[i], target, (masks, seed)))
-    yield found
+        yield pair()
+    for i, name in enumerate(found):
+        yield i / len(found), f"{name}: deletion and insertion"
+        found[name] = _filmed(sitting, found[name], target, (masks, seed))
+    yield pair()
 
 
 def explain_pair(sitting: Sitting, methods: Sequence[str], **options: int | None) -> Pair:
@@ -171,10 +174,6 @@ def _film_stock(sitting: Sitting) -> tuple[Image.Image, tuple[int, int, int]]:
     picture = Image.fromarray((255 * pixels).round().byte().permute(1, 2, 0).numpy())
     red, green, blue = (round(255 * part) for part in sitting.opened.transform.mean)
     return picture, (red, green, blue)
-
-
-def _with(pair: Pair, i: int, one: Explained) -> Pair:
-    return replace(pair, sides=(one, pair.sides[1]) if i == 0 else (pair.sides[0], one))
 
 
 # ---- what is known of a model: forgotten with it

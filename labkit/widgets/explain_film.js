@@ -9,7 +9,7 @@ const [FILM_LEFT, FILM_RIGHT, FILM_TOP, FILM_BOTTOM] = [42, 10, 10, 34];
 const FILM_TALL = 190;
 
 export const FILM_PAGE = `<section class="lk-film" aria-label="film of the pixels that mattered most">
-  <div class="lk-film-head"><h3>Does the model believe it?</h3>
+  <div class="lk-film-head"><h2>Does the model believe it?</h2>
     <div class="lk-choice lk-ways" role="group" aria-label="film">
       <button type="button" data-way="deletion">deletion</button><button type="button" data-way="insertion">insertion</button></div></div>
   <div class="lk-frames">${[0, 1].map((side) => `<figure data-side="${side}"><canvas role="img"></canvas>

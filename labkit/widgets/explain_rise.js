@@ -3,7 +3,7 @@ import { lineThrough } from "./explain_maps.js";
 import { riseLine } from "./explain_words.js";
 import { percent } from "./grid.js";
 
-export const RISE_PAGE = `<section class="lk-rise" aria-label="RISE as it converges"><div class="lk-rise-head"><h3>RISE converges</h3>
+export const RISE_PAGE = `<section class="lk-rise" aria-label="RISE as it converges"><div class="lk-rise-head"><h2>RISE converges</h2>
     <label><span>masks</span><select class="lk-masks" aria-label="masks of RISE"></select></label>
     <button type="button" class="lk-seed" title="the same number of masks from another seed">other masks</button></div>
   <div class="lk-noise"></div><p class="lk-rise-line" role="status"></p></section>`;
