@@ -32,6 +32,8 @@ PLACES = (
     ("field", "model=lab/vit&image=chelsea"),
     ("frequency", "model=lab/resnet&image=motorcycle"),
     ("frequency", "model=lab/vit&image=camera"),
+    ("explain", "model=lab/resnet&image=coffee&right=occlusion"),
+    ("explain", "model=lab/vit&image=astronaut&masks=200"),
 )
 TIMED = ("seconds", "took", "ms", "milliseconds")
 """Parts of an answer that may differ from run to run: how long it took."""
