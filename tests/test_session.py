@@ -43,6 +43,7 @@ def test_other_bands_rename_without_looking_again():
     assert renamed.maps is seen.maps
 
 
+@pytest.mark.slow
 def test_where_no_patch_asks_the_row_has_no_number():
     rows = look("timm/cait_xxs24_224", "coffee", weights=None).rows()
     assert rows[-1] == {"layer": 25, "head": 3, "nmi": None, "distance": None, "entropy": None, "pattern": None}

@@ -78,6 +78,7 @@ def test_what_was_found_stays_known_and_a_stopped_rise_goes_on(
     assert not before.raw.equal(fresh.raw), "another model's answers were handed out"
 
 
+@pytest.mark.slow
 def test_going_on_gives_what_one_run_gives(sitting: Sitting) -> None:
     explain_pair(sitting, ("rise", "gradcam"), masks=MASKS, seed=7)
     further = explain_pair(sitting, ("rise", "gradcam"), masks=2 * MASKS, seed=7).sides[0]

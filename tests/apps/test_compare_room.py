@@ -22,6 +22,8 @@ from apps.visits import Step
 from labkit.probes.similarity import smoothness
 from labkit.session import sit
 
+pytestmark = pytest.mark.slow  # three models before a photo
+
 FEW = "explain,attention,similarity,frequency"
 HERE = Place(model="lab/resnet", beside="lab/vit@random,timm/nope", image="rocket", instruments=FEW)
 

@@ -8,6 +8,8 @@ import pytest
 
 from labkit.cli import run
 
+pytestmark = pytest.mark.slow  # whole commands, each a second or two
+
 RANDOM = ("probe", "cam", "--weights", "none")
 KEYS = ["picture", "method", "target", "category", "layer", "grid"]
 KEYS += ["row", "column", "area", "highest", "lowest", "note"]

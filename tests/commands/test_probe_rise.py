@@ -10,6 +10,8 @@ from PIL import Image
 
 from labkit.cli import run
 
+pytestmark = pytest.mark.slow  # whole commands, each a second or two
+
 RISE = ("probe", "rise", "--weights", "none", "--model", "lab/resnet")
 FAITH = ("probe", "faithfulness", "--weights", "none", "--model", "lab/resnet", "--steps", "4", "--masks", "20")
 

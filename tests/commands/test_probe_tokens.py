@@ -12,6 +12,8 @@ from PIL import Image
 
 from labkit.cli import run
 
+pytestmark = pytest.mark.slow  # whole commands, each a second or two
+
 Said = tuple[int, str, str]
 RANDOM = ("--weights", "none", "--device", "cpu")
 MODELS = (

@@ -70,6 +70,7 @@ def test_thinned_queries_of_levit():
     assert (thinned.grid, thinned.key_grid) == ((7, 7), (14, 14))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hiera_tiny_224", "twins_svt_small", "nextvit_small"])
 def test_what_cannot_be_placed_is_refused_by_name(name):
     model = timm.create_model(name)
@@ -77,6 +78,7 @@ def test_what_cannot_be_placed_is_refused_by_name(name):
         layouts(model, (224, 224))
 
 
+@pytest.mark.slow
 def test_the_dry_run_leaves_modes_and_numbers_alone_and_lets_the_model_go():
     model = timm.create_model("efficientformerv2_s0").train()
     numbers = {name: value.clone() for name, value in model.state_dict().items()}

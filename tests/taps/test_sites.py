@@ -131,6 +131,7 @@ def test_where_a_model_shows_its_blocks_nothing_else_counts():
     assert "1.1" in sites(model, (9, 15))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "count", "grid"), [("pvt_v2_b0", 8, (7, 7)), ("tiny_vit_5m_224", 12, (7, 7))])
 def test_stages_that_end_in_a_norm_or_a_reshape_give_way_to_their_blocks(name, count, grid):
     here = blocks(timm.create_model(name).eval(), (224, 224))

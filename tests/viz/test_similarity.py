@@ -38,6 +38,7 @@ def words(figure: Figure) -> str:
     return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
 
 
+@pytest.mark.slow
 def test_figures_leave_no_trace_and_carry_their_units() -> None:
     before = dict(matplotlib.rcParams)
     said = []

@@ -47,6 +47,7 @@ def test_a_film_on_its_way_has_no_curve_and_no_turns(pair: Pair) -> None:
     assert [body is None for body in bodies] == [False, True, False, False, False, True]
 
 
+@pytest.mark.slow
 def test_the_view_answers_its_menus_and_keeps_where_the_visitor_stands(pair: Pair) -> None:
     view = ExplainView()
     view.look(sit("lab/resnet", "coffee"), left="gradcam", right="occlusion", step=12)
