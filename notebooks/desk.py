@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 
 from labkit.probes.attention import Bands
 from labkit.session import Look, Sitting, cover, look, sit
+from labkit.session.explanations import Pair
 from labkit.session.smoothings import Smoothed, smoothed
 from labkit.session.tunings import tuned
 from labkit.widgets.attention import AttentionView
 from labkit.widgets.cover import CoverView, cover_data
+from labkit.widgets.explain import ExplainView
 from labkit.widgets.field import FieldView
 from labkit.widgets.frequency import FrequencyView
 from labkit.widgets.mixing import MixingView
@@ -90,13 +92,15 @@ class Desk(widgets.VBox):
         try:
             self.seen = self._read(name, picture, weights)
         except ValueError as problem:  # labkit's own errors are sentences for people
-            self.says.value = (
-                f'<p role="alert" style="color: var(--jp-error-color1, #b00020)">{escape(str(problem))}</p>'
-            )
+            self.says.value = refused(problem)
             return
         self._show(self.seen)
-        self.says.value = f"<p>{named(self.seen.top)}</p>" if hasattr(self.seen, "top") else ""
+        self.says.value = self.said()
         self.tell()
+
+    def said(self) -> str:
+        """What the model says of it, as HTML."""
+        return f"<p>{named(self.seen.top)}</p>" if hasattr(self.seen, "top") else ""
 
     def tell(self) -> None:
         """Tell the followers what is on the desk."""
@@ -223,6 +227,48 @@ class FrequencyDesk(Desk):
             models=models,
             photos=photos,
         )
+
+
+class ExplainDesk(Desk):
+    """The desk of lesson 2: which pixels decided, by two methods. Where one does not fit the model, another takes its
+    place and a sentence says why: GradCAM at the left, RISE at the right, which fit every model."""
+
+    INSTEAD = ({}, {"left": "gradcam"}, {"right": "rise"}, {"left": "gradcam", "right": "rise"})
+
+    def __init__(self, *, models: Mapping[str, tuple[str, str | None]], photos: Sequence[str]) -> None:
+        self._refusal = ""
+        super().__init__(ExplainView(), read=self._explained, show=lambda pair: None, models=models, photos=photos)
+
+    def said(self) -> str:
+        return super().said() + self._refusal
+
+    def _explained(self, name: str, picture: str | bytes, weights: str | None) -> Pair:
+        return self._look(sit(name, picture, weights=weights), {})
+
+    def _look(self, sitting: Sitting, wish: Mapping[str, Any]) -> Pair:
+        problems = []
+        for instead in self.INSTEAD:
+            try:
+                self.view.look(sitting, **{**wish, **instead})
+                break
+            except ValueError as problem:
+                problems.append(problem)
+        else:
+            raise problems[0]
+        self._refusal = refused(problems[0]) if problems else ""
+        self.view.on_ask(lambda what: self._answer(sitting, what))
+        return self.view.pair
+
+    def _answer(self, sitting: Sitting, wish: Mapping[str, Any]) -> None:
+        """What the view's own menus ask for."""
+        self.seen = self._look(sitting, wish)
+        self.says.value = self.said()
+        self.tell()
+
+
+def refused(problem: ValueError) -> str:
+    """Why something cannot be looked at, as HTML."""
+    return f'<p role="alert" style="color: var(--jp-error-color1, #b00020)">{escape(str(problem))}</p>'
 
 
 def named(top: Sequence[tuple[str, float]]) -> str:
