@@ -74,7 +74,7 @@ desk
 #
 # **Find, and note down:**
 #
-# 1. how many numbers GradCAM's map of *lab/resnet* is made of. Push `photo – maps` to the right.
+# 1. how many numbers is GradCAM's map of *lab/resnet* made of? Guess, then ask `desk.seen.sides[0].raw.shape` in a cell of your own.
 # 2. the share of the pixels that have to go until *espresso* has lost half of its probability, by either map.
 # 3. press `other masks`. What moves in RISE's map, and what stays? Is that within the ± that you read off under your pointer?
 # 4. *astronaut*: the model says *basketball*. Ask for its second class, *teddy*. Then the same by EigenCAM.
@@ -88,8 +88,8 @@ desk
 #    peak moves by three pixels. The ± is 0.01 nearly everywhere, so two runs may well differ by 0.02.
 # 4. Another map altogether: the two have a rank correlation of 0.07 by GradCAM and 0.00 by RISE. EigenCAM's stays as it is, to the last
 #    digit. It asks for what is strongest in the layer, and never hears which class you asked about.
-# 5. By RISE half of it is gone with 6 % of the pixels. By GradCAM it stays until 98 % are gone, and if you turn the map round it is no
-#    better: here it has nothing to do with the answer.
+# 5. By RISE half of it is gone with 6 % of the pixels (with other masks 14 %). By GradCAM it stays until 98 % are gone, and if you turn the
+#    map round it is no better: here it has nothing to do with the answer.
 # </details>
 #
 # ## Reading a layer: GradCAM
@@ -104,8 +104,7 @@ desk
 # $y = \sum_k W_k \frac1Z \sum_{ij} A^k_{ij} + b$, its gradient is $W_k / Z$ in *every* cell, and
 # $\sum_{ij} \sum_k \alpha_k A^k_{ij} = y - b$: the map (before the ReLU) shares the score out among the cells, and nothing is left over.
 # Behind any other head the mean is an approximation, and nobody promises anything. Ask the view for HiResCAM, which multiplies gradient and
-# activation cell by cell: for *lab/resnet* it is the same map, for *lab/vit* it is not. There the last block has no gradient at the patches
-# at all (only the class token is read), and the map is taken one block earlier.
+# activation cell by cell: for *lab/resnet* it is the same map, for *lab/vit* it is zero in every cell, and the note under its bar says why.
 #
 # ### Exercise 1
 # Write it. `activations` and `gradients` are `k h w`; give back `h w`.
@@ -238,7 +237,7 @@ for name, found in maps.items():
     patches = {method: resized(one, (8, 8)) for method, one in found.items()}
     for i, method in enumerate(METHODS[1:], 1):
         likeness = [spearman(patches[method], patches[other]).mean() for other in METHODS[:i]]
-        print(f"{method:22}" + "".join(f"{one:10.2f}" for one in likeness))
+        print(f"  {method:20}" + "".join(f"{one:10.2f}" for one in likeness))
 
 # %% [markdown]
 # <details><summary>What came out</summary>
@@ -288,7 +287,7 @@ for name, model in models.items():
     for method, one in taken.items():
         areas = one.deletion_area.mean(), one.insertion_area.mean(), filled[method].combined.mean()
         wins = int((one.deletion_area < taken["random"].deletion_area).sum())
-        print(f"{method:22}" + "{:10.3f}{:11.3f}{:8.3f}".format(*areas) + f"{wins:20} of {len(images)} photos")
+        print(f"  {method:20}" + "{:10.3f}{:11.3f}{:8.3f}".format(*areas) + f"{wins:20} of {len(images)} photos")
 
 # %% [markdown]
 # <details><summary>What came out</summary>
@@ -334,8 +333,8 @@ for words, model in (("as it is", first), ("half as sure", LessSure(first).eval(
 # Deletion says that the map became twice as good, insertion that it became less than half as good. The map is the same, the order is the
 # same, the ruler has moved: both areas are areas below a *probability*, and follow how sure the model is. So never compare them between
 # models, nor between photos: over our fourteen, insertion by GradCAM has a correlation of 0.75 with the probability that the model started
-# from. That is also why deletion favours models that are trained to be robust, and insertion the plain ones (Nourelahi et al. 2022): one
-# kind is less sure.
+# from. The study above found the same between models: deletion favours those that are trained to be robust, insertion the plain ones,
+# because one kind is less sure than the other.
 # </details>
 #
 # ## Is it a map of what was learnt?
