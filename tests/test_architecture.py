@@ -25,7 +25,7 @@ RINGS: dict[str, set[str]] = {
     "session": {"pretrained", "probes", "data", "taps"},
     "experiments": {"paper", "taps", "models", "probes", "data", "viz", "pretrained"},
     "widgets": {"session", "viz", "experiments"},
-    "bench": {"probes", "taps"},
+    "bench": {"models", "probes", "taps"},
 }
 ANYTHING = {"cli", "commands"}
 # Inside models, from the bottom up: a floor may use the floors below it.
