@@ -88,6 +88,7 @@ class Desk:
         self.seen, self.place = gr.State(None, time_to_live=7200), gr.State(kind())
         self.notice = gr.HTML("", elem_id="notice")
         self.query = gr.Textbox(visible=False)
+        self.second: list[Any] = []  # the controls of a second model
         self._visits: list[Any] = []  # the events that a visitor may stop
 
     def controls(self, models: Sequence[str]) -> None:
@@ -104,6 +105,14 @@ class Desk:
             elem_id="model",
         )
         self.random = gr.Checkbox(label="random weights (untrained)", elem_id="random")
+
+    def beside(self, models: Sequence[str]) -> None:
+        """A second model and its weights, for rooms whose Place has `other` and `other_weights`."""
+        start = self.kind()
+        self.second = [
+            gr.Dropdown(models, value=start.other, label="Beside it", allow_custom_value=True, elem_id="other"),
+            gr.Checkbox(label="random weights (untrained)", elem_id="other-random"),
+        ]
 
     def steps(self) -> None:
         """Where the progress of a long visit is shown, with a button that stops it."""
@@ -141,7 +150,7 @@ class Desk:
         """
         self._visit, self._paint, self._after = visit, paint, after
         own = [self.photos, self.model, self.random, self.notice, self.progress, self.query, self.caution]
-        self._shown = [self.seen, self.place, *own, *paints]
+        self._shown = [self.seen, self.place, *own, *self.second, *paints]
 
         def enter(request: gr.Request) -> Iterator[dict]:
             wish, complaints = place_from(self.kind, dict(request.query_params))
@@ -162,6 +171,8 @@ class Desk:
         self._hang(self.photos.picked, take_photo, here)
         self._hang(self.upload.upload, take_upload, [self.upload, *here])
         self._hang([self.model.input, self.random.input], take_model, [self.model, self.random, *here])
+        if self.second:
+            self.turn([control.input for control in self.second], _with_other, self.second)
         self.query.change(None, self.query, self.link, js=_SHOW_LINK)
         for kind, button in self.parcels.items():
 
@@ -243,8 +254,10 @@ class Desk:
 
     def _painted(self, seen: Seen) -> dict:
         place = seen.place
+        beside = (place.other, place.other_weights == "none") if self.second else ()
         return {
             **self._paint(seen),
+            **dict(zip(self.second, beside, strict=True)),
             self.place: place,
             self.photos: "" if seen.own else place.image,
             self.model: place.model,
@@ -278,6 +291,10 @@ def steps_of(visit: Seen | Iterator[Seen | Step]) -> Iterator[Seen | Step]:
         yield visit
     else:
         yield from visit
+
+
+def _with_other(place: Place, name: str, untrained: bool) -> Place:
+    return replace(place, other=(name or "").strip(), other_weights="none" if untrained else "default")
 
 
 def _sentence(text: str) -> str:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import difflib
 import html
+import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from PIL.Image import Image
 
 from apps.links import Place
 from apps.posters import square
 from labkit import pretrained
 from labkit.data.images import BadImage, open_image, photo_names
-from labkit.session import Sitting, sit
+from labkit.session import Sitting, as_csv, sit
 from labkit.widgets.packing import data_url
 
 
@@ -73,14 +78,28 @@ def model_names(*words: str) -> list[str]:
 # ---- files to take home
 
 
-def parcel(seen: Seen, kind: str, write: Callable[[Path], object]) -> Path:
-    """A file of its own for one download, written by `write(path)`: two visitors never write the same one.
+def parcel(
+    seen: Seen,
+    kind: str,
+    pictures: Mapping[str, Callable[[Any], Figure | Image]],
+    *,
+    rows: Callable[[Any], Sequence[Mapping[str, object]]],
+    numbers: Callable[[Any], dict[str, Any]],
+) -> Path:
+    """One download in a file of its own: two visitors never write the same one.
 
-    kind   what it is and how it ends: "figure.png", "numbers.csv"
+    kind      what it is and how it ends: one of `pictures`, "numbers.csv" (the rows) or "numbers.json"
+    pictures  what each picture is drawn by
     """
     stem = f"labkit-{seen.place.model}-{seen.picture_name}-{kind}".replace("/", "-").replace(" ", "-")
     path = Path(tempfile.mkdtemp(dir=_parcels().name)) / stem
-    write(path)
+    if kind in pictures:
+        picture = pictures[kind](seen)
+        (picture.savefig if isinstance(picture, Figure) else picture.save)(path)
+    elif kind == "numbers.csv":
+        path.write_text(as_csv(rows(seen)), encoding="utf-8")
+    else:
+        path.write_text(json.dumps(numbers(seen), indent=1), encoding="utf-8")
     return path
 
 

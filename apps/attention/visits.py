@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from apps import links, visits
 from labkit.probes.attention import Bands
-from labkit.session import Look, as_csv, look
+from labkit.session import Look, look
 from labkit.widgets import figures
 from labkit.widgets.attention import opening
 from labkit.widgets.figures import MEAN
@@ -86,15 +87,11 @@ def numbers(seen: Seen) -> dict[str, Any]:
     """One row a layer and head, with what they are about: model, picture, place, band, the five likeliest."""
     top = [{"category": category, "probability": chance} for category, chance in seen.look.top]
     units = {"nmi": "0..1", "distance": "patches", "entropy": "nats"}
-    return {**asdict(seen.place), "image": seen.picture_name, "top": top, "units": units, "rows": _rows(seen)}
+    return {**asdict(seen.place), "image": seen.picture_name, "top": top, "units": units, "rows": rows(seen)}
 
 
-def numbers_csv(seen: Seen) -> str:
+def rows(seen: Seen) -> list[dict[str, object]]:
     """One row a layer and head: layer, head, nmi, distance (patches), entropy (nats), pattern."""
-    return as_csv(_rows(seen))
-
-
-def _rows(seen: Seen) -> list[dict[str, object]]:
     return seen.look.with_bands(Bands(seen.place.bands)).rows()
 
 
@@ -102,15 +99,7 @@ def parcel(seen: Seen, kind: str) -> Path:
     """Write one download ("figure.png", "heads.png", "numbers.csv" or "numbers.json") to a file of its own."""
     place = settled(seen.place, seen.look)
     seen = replace(seen, place=place, look=seen.look.with_bands(Bands(place.bands)))
-    write = {
-        "figure.png": lambda path: figures.overview(
-            seen.look, layer=place.layer, head=place.head, query=place.query
-        ).savefig(path),
-        "heads.png": lambda path: figures.attention_grid(seen.look, layer=place.layer, query=place.query).savefig(path),
-        "numbers.csv": lambda path: path.write_text(numbers_csv(seen), encoding="utf-8"),
-        "numbers.json": lambda path: path.write_text(json.dumps(numbers(seen), indent=1), encoding="utf-8"),
-    }
-    return visits.parcel(seen, kind, write[kind])
+    return visits.parcel(seen, kind, {"figure.png": overview, "heads.png": heads}, rows=rows, numbers=numbers)
 
 
 def verdict(seen: Seen) -> str:
@@ -124,3 +113,14 @@ def _grids(found: Look) -> str:
     """ "14 × 14 cells", or "56 × 56 to 7 × 7 cells" for a pyramid."""
     first, last = (f"{h} × {w}" for h, w in (found.maps[0].grid, found.maps[-1].grid))
     return f"{first} cells" if first == last else f"{first} to {last} cells"
+
+
+def overview(seen: Seen) -> Figure:
+    """The photo with the attention of the query, its layer and all heads' measures."""
+    place = seen.place
+    return figures.overview(seen.look, layer=place.layer, head=place.head, query=place.query)
+
+
+def heads(seen: Seen) -> Figure:
+    """What every head of the layer looks at from the query."""
+    return figures.attention_grid(seen.look, layer=seen.place.layer, query=seen.place.query)

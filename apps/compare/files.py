@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from apps import visits
 from apps.compare.instruments import BANDS, Found
 from apps.compare.plates import limits, short
 from apps.compare.visits import Refusal, Seen
-from labkit.session import as_csv
 from labkit.viz import cells, comparison
 from labkit.viz.theme import percent
 
@@ -52,16 +52,16 @@ def table(seen: Seen) -> list[dict[str, object]]:
 
 def parcel(seen: Seen, kind: str) -> Path:
     """Write one download ("wall.png", "numbers.csv" or "numbers.json") to a file of its own."""
-    write = {
-        "wall.png": lambda path: comparison.sheet(*_sheet(seen)).savefig(path),
-        "numbers.csv": lambda path: path.write_text(as_csv(table(seen)), encoding="utf-8"),
-        "numbers.json": lambda path: path.write_text(json.dumps(numbers(seen), indent=1), encoding="utf-8"),
-    }
-    return visits.parcel(seen, kind, write[kind])
+    return visits.parcel(seen, kind, {"wall.png": wall}, rows=table, numbers=numbers)
 
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def wall(seen: Seen) -> Figure:
+    """What is on the wall, as one figure."""
+    return comparison.sheet(*_sheet(seen))
 
 
 def _sheet(seen: Seen) -> tuple[str, list[str], list[comparison.Row]]:

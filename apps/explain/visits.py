@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from matplotlib.figure import Figure
 
 from apps import links, visits
 from apps.visits import Step
-from labkit.session import as_csv
 from labkit.session.explanations import METHODS, Explained, Pair, pairs
 from labkit.viz.faithfulness import Line
 from labkit.viz.faithfulness import curves as draw_curves
@@ -123,13 +121,7 @@ def rows(seen: Seen) -> list[dict[str, object]]:
 
 def parcel(seen: Seen, kind: str) -> Path:
     """Write one download ("maps.png", "curves.png", "numbers.csv" or "numbers.json") to a file of its own."""
-    write = {
-        "maps.png": lambda path: maps(seen).savefig(path),
-        "curves.png": lambda path: curves(seen).savefig(path),
-        "numbers.csv": lambda path: path.write_text(as_csv(rows(seen)), encoding="utf-8"),
-        "numbers.json": lambda path: path.write_text(json.dumps(numbers(seen), indent=1), encoding="utf-8"),
-    }
-    return visits.parcel(seen, kind, write[kind])
+    return visits.parcel(seen, kind, {"maps.png": maps, "curves.png": curves}, rows=rows, numbers=numbers)
 
 
 def maps(seen: Seen) -> Figure:

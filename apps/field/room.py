@@ -21,16 +21,12 @@ OVER = [("this photo", "photo"), ("mean of all photos", "photos"), ("mean of ran
 
 def build() -> gr.Blocks:
     """The page."""
-    start = Place()
     with page(TITLE, f"{SUBTITLE} Click on a photo.", Place) as desk:
         with gr.Row():
             with gr.Column(scale=1, min_width=230):
                 desk.controls(model_names())
-                other = gr.Dropdown(
-                    model_names(), value=start.other, label="Beside it", allow_custom_value=True, elem_id="other"
-                )
-                other_random = gr.Checkbox(label="random weights (untrained)", elem_id="other-random")
-                over = gr.Radio(OVER, value=start.over, label="Heat of", elem_id="over")
+                desk.beside(model_names())
+                over = gr.Radio(OVER, value=Place().over, label="Heat of", elem_id="over")
                 beyond = gr.Checkbox(
                     label="follow squares beyond the picture",
                     info="takes seconds to minutes a model, once",
@@ -47,21 +43,14 @@ def build() -> gr.Blocks:
             head, bodies, state = view_of(seen)
             return {
                 view: gradio_value(head, bodies, **state),
-                other: place.other,
-                other_random: place.other_weights == "none",
                 over: place.over,
                 beyond: gr.Checkbox(value=place.beyond, visible=seen.cut or place.beyond),
             }
 
-        desk.wire(visit, paint, [view, other, other_random, over, beyond], numbers=numbers, parcel=parcel)
+        desk.wire(visit, paint, [view, over, beyond], numbers=numbers, parcel=parcel)
         desk.turn(view.asked, to)
-        desk.turn([other.input, other_random.input], _beside, [other, other_random])
         desk.turn(over.input, lambda place, over: replace(place, over=over), [over])
         desk.turn(beyond.input, lambda place, beyond: replace(place, beyond=beyond), [beyond])
         desk.stops()
         desk.remember(view.picked, move)
     return desk.room
-
-
-def _beside(place: Place, name: str, untrained: bool) -> Place:
-    return replace(place, other=(name or "").strip(), other_weights="none" if untrained else "default")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 
 from apps import links, visits
 from apps.visits import Step
-from labkit.session import as_csv, sit
+from labkit.session import sit
 from labkit.session.fields import OVER, PARTS, Horizon, UnitField, heats, horizons, inputs, is_small, unit_field
 from labkit.viz.receptive_field import fields_over_photo
 from labkit.widgets.field import Side, field_data
@@ -198,12 +197,7 @@ def _row(side: Side, horizon: Horizon) -> dict[str, object]:
 
 def parcel(seen: Seen, kind: str) -> Path:
     """Write one download ("fields.png", "numbers.csv" or "numbers.json") to a file of its own."""
-    write = {
-        "fields.png": lambda path: figure(seen).savefig(path),
-        "numbers.csv": lambda path: path.write_text(as_csv(rows(seen)), encoding="utf-8"),
-        "numbers.json": lambda path: path.write_text(json.dumps(numbers(seen), indent=1), encoding="utf-8"),
-    }
-    return visits.parcel(seen, kind, write[kind])
+    return visits.parcel(seen, kind, {"fields.png": figure}, rows=rows, numbers=numbers)
 
 
 def figure(seen: Seen) -> Figure:

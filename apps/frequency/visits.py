@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from apps import links, visits
 from apps.visits import Step
 from labkit.data.images import photo_names
 from labkit.probes.passband import filtered
-from labkit.session import as_csv
 from labkit.session.tunings import Crossover, Passed, Tuned, Tuning, band_of, crossings, heard, tuned
 from labkit.viz import frequency as draw
 from labkit.widgets.frequency import WHOLE, frequency_data
@@ -152,7 +150,7 @@ def numbers(seen: Seen) -> dict[str, Any]:
     units = {"low": "cycles per pixel", "low_band, mid_band, high_band": "nats", "high_share": "of variance"}
     crossing = None if seen.crossing is None else _crossing(seen.crossing)
     told = {**asdict(seen.place), "image": seen.picture_name, "top": top, "top_passed": after, "units": units}
-    return {**told, "crossing": crossing, "rows": _rows(seen)}
+    return {**told, "crossing": crossing, "rows": rows(seen)}
 
 
 def _crossing(found: Crossover) -> dict[str, Any]:
@@ -166,21 +164,17 @@ def _crossing(found: Crossover) -> dict[str, Any]:
     }
 
 
-def numbers_csv(seen: Seen) -> str:
+def rows(seen: Seen) -> list[dict[str, object]]:
     """One row a layer: log-amplitude in three bands (nats), share of the variance that is fine; then the filtered."""
-    return as_csv(_rows(seen))
-
-
-def _rows(seen: Seen) -> list[dict[str, object]]:
-    rows = []
+    table = []
     for layer, (whole, part) in enumerate(zip(seen.tuned.tuning.spectra, seen.passed.spectra, strict=True)):
         row: dict[str, object] = {"layer": layer, "name": whole.name, "grid": "{}x{}".format(*whole.grid)}
         for ending, one in (("", whole), ("_passed", part)):
             bands = zip(("low_band", "mid_band", "high_band"), one.bands, strict=True)
             row |= {f"{name}{ending}": _number(value) for name, value in bands}
             row[f"high_share{ending}"] = _number(one.high)
-        rows.append(row)
-    return rows
+        table.append(row)
+    return table
 
 
 def _number(value: torch.Tensor) -> float | None:
@@ -190,14 +184,8 @@ def _number(value: torch.Tensor) -> float | None:
 
 def parcel(seen: Seen, kind: str) -> Path:
     """Write one download: "spectra.png", "filters.png", "passed.png", "numbers.csv" or "numbers.json"."""
-    write = {
-        "spectra.png": lambda path: _spectra(seen).savefig(path),
-        "filters.png": lambda path: _filters(seen).savefig(path),
-        "passed.png": lambda path: what_passes(seen).save(path),
-        "numbers.csv": lambda path: path.write_text(numbers_csv(seen), encoding="utf-8"),
-        "numbers.json": lambda path: path.write_text(json.dumps(numbers(seen), indent=1), encoding="utf-8"),
-    }
-    return visits.parcel(seen, kind, write[kind])
+    pictures = {"spectra.png": _spectra, "filters.png": _filters, "passed.png": what_passes}
+    return visits.parcel(seen, kind, pictures, rows=rows, numbers=numbers)
 
 
 def _spectra(seen: Seen) -> Any:

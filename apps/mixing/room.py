@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from apps.desk import page
@@ -19,15 +18,11 @@ PARCELS = {"mixing.png": "All blocks (PNG)", "numbers.csv": "Numbers (CSV)", "nu
 
 def build() -> gr.Blocks:
     """The page."""
-    start = Place()
     with page(TITLE, f"{SUBTITLE} Point at a photo.", Place) as desk:
         with gr.Row():
             with gr.Column(scale=1, min_width=230):
                 desk.controls(model_names())
-                other = gr.Dropdown(
-                    model_names(), value=start.other, label="Beside it", allow_custom_value=True, elem_id="other"
-                )
-                other_random = gr.Checkbox(label="random weights (untrained)", elem_id="other-random")
+                desk.beside(model_names())
             with gr.Column(scale=4, min_width=300):
                 desk.steps()
                 waiting = '<div class="lab-wait">Opening two models …</div>'
@@ -36,19 +31,10 @@ def build() -> gr.Blocks:
 
         def paint(seen: Seen) -> dict[Any, Any]:
             head, bodies, state = view_of(seen)
-            return {
-                view: gradio_value(head, bodies, **state),
-                other: seen.place.other,
-                other_random: seen.place.other_weights == "none",
-            }
+            return {view: gradio_value(head, bodies, **state)}
 
-        desk.wire(visit, paint, [view, other, other_random], numbers=numbers, parcel=parcel)
+        desk.wire(visit, paint, [view], numbers=numbers, parcel=parcel)
         desk.turn(view.asked, to)
-        desk.turn([other.input, other_random.input], _beside, [other, other_random])
         desk.stops()
         desk.remember(view.picked, move)
     return desk.room
-
-
-def _beside(place: Place, name: str, untrained: bool) -> Place:
-    return replace(place, other=(name or "").strip(), other_weights="none" if untrained else "default")

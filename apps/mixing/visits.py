@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 
 from apps import links, visits
 from apps.visits import Step
-from labkit.session import as_csv, sit
+from labkit.session import sit
 from labkit.session.mixtures import (
     PARTS,
     SIDE,
@@ -159,12 +158,7 @@ def _number(value: Any) -> float | None:
 
 def parcel(seen: Seen, kind: str) -> Path:
     """Write one download ("mixing.png", "numbers.csv" or "numbers.json") to a file of its own."""
-    write = {
-        "mixing.png": lambda path: figure(seen).savefig(path),
-        "numbers.csv": lambda path: path.write_text(as_csv(rows(seen)), encoding="utf-8"),
-        "numbers.json": lambda path: path.write_text(json.dumps(numbers(seen), indent=1), encoding="utf-8"),
-    }
-    return visits.parcel(seen, kind, write[kind])
+    return visits.parcel(seen, kind, {"mixing.png": figure}, rows=rows, numbers=numbers)
 
 
 def figure(seen: Seen) -> Figure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -10,11 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from apps import links, visits
 from apps.visits import Step
-from labkit.session import as_csv
 from labkit.session.smoothings import Alike, Smoothed, Smoothing, smoothing_steps
 from labkit.widgets import smoothing_figures as figures
 
@@ -171,10 +170,14 @@ def _top(seen: Seen) -> list[dict[str, object]]:
 
 def parcel(seen: Seen, kind: str) -> Path:
     """Write one download ("figure.png", "matrices.png", "numbers.csv" or "numbers.json") to a file of its own."""
-    write = {
-        "figure.png": lambda path: figures.by_depth(seen.smoothed).savefig(path),
-        "matrices.png": lambda path: figures.matrices(seen.smoothed, centred=seen.place.centred).savefig(path),
-        "numbers.csv": lambda path: path.write_text(as_csv(rows(seen)), encoding="utf-8"),
-        "numbers.json": lambda path: path.write_text(json.dumps(numbers(seen), indent=1), encoding="utf-8"),
-    }
-    return visits.parcel(seen, kind, write[kind])
+    return visits.parcel(seen, kind, {"figure.png": by_depth, "matrices.png": matrices}, rows=rows, numbers=numbers)
+
+
+def by_depth(seen: Seen) -> Figure:
+    """The curves of all blocks, with and without those that are left out."""
+    return figures.by_depth(seen.smoothed)
+
+
+def matrices(seen: Seen) -> Figure:
+    """Every block's matrix of token similarities."""
+    return figures.matrices(seen.smoothed, centred=seen.place.centred)

@@ -105,7 +105,7 @@ def test_missing_weights_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_numbers_have_one_row_a_layer_and_head(seen: app.Seen) -> None:
-    rows = list(csv.DictReader(io.StringIO(app.numbers_csv(seen))))
+    rows = list(csv.DictReader(io.StringIO(app.parcel(seen, "numbers.csv").read_text())))
     assert list(rows[0]) == ["layer", "head", "nmi", "distance", "entropy", "pattern"]
     assert len(rows) == sum(one.heads for one in seen.look.maps)
     assert (rows[-1]["layer"], rows[-1]["head"]) == (str(len(seen.look.maps) - 1), str(seen.look.maps[-1].heads - 1))
