@@ -27,11 +27,11 @@ lab: setup ## open the lab: JupyterLab with the notebooks, and the apps
 test: setup ## run every check: the fast ones, the slow ones, the notebooks, the browser
 	@bash scripts/chromium.sh
 	@$(MAKE) --no-print-directory check
-	$(PYTEST) -m "slow and not browser and not notebook"
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "slow and not browser and not notebook"
 	$(PYTEST) -m "notebook and not browser"
 	$(PYTEST) -m browser
 
-# One thread a process: two processes share the cores better than the threads of one do.
+# One thread a process (here and in the slow part): two processes share the cores better than the threads of one do.
 check: setup ## lint, format, import rings and the fast tests (under two minutes)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .

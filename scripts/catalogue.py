@@ -21,12 +21,13 @@ SEEDS = (0, 1, 2)
 HEAD = """# The papers that hang in labkit
 
 Written by `python scripts/catalogue.py` from the exhibits and from what their experiments measured; do not edit it.
-*Held* says whether the claim held in all our runs (yes), in part or in some of them (partly), or in none (no). These
-are small models, taught for seconds: they show a mechanism, not an accuracy on ImageNet.
+*Held* says whether the claim held in all our runs (yes), in part or in some of them (partly), or in none (no); it leads
+to the numbers. These are small models, taught for seconds: they show a mechanism, not an accuracy on ImageNet.
 
 | no. | paper | year | room and file | sizes | claim | held in our runs |
 | ---: | --- | --- | --- | --- | --- | --- |
 """
+WORDS = {"held": "yes", "partly": "partly", "not": "no"}
 
 
 def measure(one: Exhibit, knobs: dict[str, str]) -> dict[str, Any]:
@@ -40,9 +41,9 @@ def measure(one: Exhibit, knobs: dict[str, str]) -> dict[str, Any]:
     for name, first in runs[0]["numbers"].items():
         values = [found["numbers"][name]["value"] for found in runs]
         numbers[name] = {
-            "mean": round(statistics.fmean(values), 6),
-            "low": round(min(values), 6),
-            "high": round(max(values), 6),
+            "mean": float(f"{statistics.fmean(values):.6g}"),
+            "low": float(f"{min(values):.6g}"),
+            "high": float(f"{max(values):.6g}"),
             "unit": first["unit"],
         }
     return {
@@ -57,8 +58,9 @@ def measure(one: Exhibit, knobs: dict[str, str]) -> dict[str, Any]:
 
 
 def page() -> str:
-    """The text of docs/CATALOGUE.md."""
-    return HEAD + "".join(map(line, catalogue()))
+    """The text of docs/CATALOGUE.md: the table, and for each paper what was measured."""
+    measured = [one for one in catalogue() if one.measured]
+    return HEAD + "".join(map(line, catalogue())) + "\n# What was measured\n" + "".join(map(section, measured))
 
 
 def line(one: Exhibit) -> str:
@@ -67,20 +69,39 @@ def line(one: Exhibit) -> str:
     title = f"[{paper.title}](https://arxiv.org/abs/{paper.arxiv})" if paper.arxiv else paper.title
     file = f"{one.room}: [`{paper.id}`](../labkit/{one.file})"
     sizes = ", ".join(f"{name} ({size.parameters / 1e6:.1f} M)" for name, size in one.sizes.items()) or "–"
-    cells = (str(paper.number), title, str(paper.year), file, sizes, paper.claim, held(one))
+    found = one.measured
+    held = f"[**{WORDS[found['verdict']]}**](#{paper.number}-{paper.id})" if found else "not measured yet"
+    cells = (str(paper.number), title, str(paper.year), file, sizes, paper.claim, held)
     return f"| {' | '.join(cells)} |\n"
 
 
-def held(one: Exhibit) -> str:
-    """The verdict and, seed by seed, why."""
+def section(one: Exhibit) -> str:
+    """One paper's verdict, the sentence of each seed, and the numbers with their range."""
     found = one.measured
-    if found is None:
-        return "not measured yet"
-    word = {"held": "**yes**", "partly": "**partly**", "not": "**no**"}[found["verdict"]]
-    reasons = "<br>".join(
-        f"seed {seed}: {because}" for seed, because in zip(found["seeds"], found["because"], strict=True)
+    verdicts = zip(found["seeds"], found["verdicts"], found["because"], strict=True)
+    said = "\n".join(f"- Seed {seed}, {WORDS[verdict]}: {because}" for seed, verdict, because in verdicts)
+    rows = "\n".join(
+        f"| {name} | {short(x['mean'])} | {short(x['low'])} | {short(x['high'])} | {x['unit']} |"
+        for name, x in found["numbers"].items()
     )
-    return f"{word} (`{found['command']}`)<br>{reasons}"
+    return f"""
+## {one.paper.number} {one.id}
+
+{one.paper.claim} Held: **{WORDS[found["verdict"]]}**.
+
+{said}
+
+| | mean | lowest | highest | unit |
+| --- | ---: | ---: | ---: | --- |
+{rows}
+
+`{found["command"]}`: {max(found["seconds"]):.0f} s a run, at most.
+"""
+
+
+def short(value: float) -> str:
+    """Three digits that count; thousands with commas."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def main(words: list[str]) -> int:
