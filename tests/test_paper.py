@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,7 @@ def test_what_was_measured_names_its_command_and_its_seeds(one):
     assert len(found["because"]) == len(found["verdicts"]) == len(found["seeds"])
     assert found["verdict"] == (found["verdicts"][0] if len(set(found["verdicts"])) == 1 else "partly")
     assert all(one["low"] <= one["mean"] <= one["high"] for one in found["numbers"].values())
+    assert max(found["seconds"]) < 90, "an experiment answers while one waits"
     assert json.dumps(found, allow_nan=False)
 
 
@@ -214,6 +216,19 @@ def test_it_exports_or_its_label_says_why_not(one):
         return
     exported = torch.export.export(model.eval(), (x,)).module()
     torch.testing.assert_close(exported(x), model(x))
+
+
+GRADCHECKED = {"ScanInBlocks": "tests/models/test_scan.py"}
+
+
+def test_backward_passes_written_by_hand_are_checked_in_float64():
+    written = {
+        name
+        for file in (ROOT / "labkit").rglob("*.py")
+        for name in re.findall(r"class (\w+)\(.*autograd\.Function\)", file.read_text("utf-8"))
+    }
+    assert written == set(GRADCHECKED), "a gradcheck for each"
+    assert all("gradcheck(" in (ROOT / file).read_text("utf-8") for file in GRADCHECKED.values())
 
 
 @EVERY
