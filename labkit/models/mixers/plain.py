@@ -5,6 +5,8 @@ They are what a new mixer is measured against, each as simple as it can be.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -36,13 +38,15 @@ class RandomMixing(nn.Module):
     """All tokens of a grid mixed by one matrix that is drawn once and never learned; its rows sum to one.
 
     Yu et al., CVPR 2022, table 5, ask how much of a transformer is left with it. It belongs to one grid (h, w).
+
+    draw   (rows, columns) -> what the softmax is taken of; torch.rand makes a matrix that is nearly an average
     """
 
-    def __init__(self, *, grid: tuple[int, int]) -> None:
+    def __init__(self, *, grid: tuple[int, int], draw: Callable[[int, int], Tensor] = torch.randn) -> None:
         super().__init__()
         self.grid = grid
         n = grid[0] * grid[1]
-        self.register_buffer("matrix", torch.randn(n, n).softmax(dim=-1))
+        self.register_buffer("matrix", draw(n, n).softmax(dim=-1))
 
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
         h, w = x.shape[1:3]
@@ -56,9 +60,9 @@ class RandomMixing(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every token asks all others: softmax(Q Kᵀ / √d) V, without positions."""
+    """Every token asks all others: softmax(Q Kᵀ / √d) V, without positions; `bias` is that of the last linear map."""
 
-    def __init__(self, dim: int, *, heads: int) -> None:
+    def __init__(self, dim: int, *, heads: int, bias: bool = True) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(
@@ -68,7 +72,7 @@ class SelfAttention(nn.Module):
         self.scale = (dim // heads) ** -0.5
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.attn = Tap("b heads q k")
-        self.proj = nn.Linear(dim, dim)
+        self.proj = nn.Linear(dim, dim, bias=bias)
 
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
         h = x.shape[1]
