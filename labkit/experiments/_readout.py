@@ -13,10 +13,14 @@ Verdict = Literal["held", "partly", "not"]
 
 @dataclass(frozen=True)
 class Number:
-    """A measured value; `unit` is "" for a pure number (a count, a ratio), "0..1" for a share."""
+    """A measured value; `unit` is "" for a pure number (a count, a ratio), "0..1" for a share.
+
+    clock   it was read off a clock, so that the same seed does not give it again
+    """
 
     value: float
     unit: str = ""
+    clock: bool = False
 
 
 @dataclass(frozen=True)
