@@ -20,10 +20,11 @@ RINGS: dict[str, set[str]] = {
     "probes": {"paper", "taps"},
     "data": set(),
     "viz": set(),
-    "training": {"models", "data"},
+    "methods": {"paper", "taps", "models"},
+    "training": {"models", "methods", "data"},
     "pretrained": {"models", "training", "data"},
     "session": {"pretrained", "probes", "data", "taps"},
-    "experiments": {"paper", "taps", "models", "probes", "data", "viz", "pretrained"},
+    "experiments": {"paper", "taps", "models", "methods", "probes", "data", "viz", "pretrained"},
     "widgets": {"session", "viz", "experiments"},
     "bench": {"models", "probes", "taps"},
 }

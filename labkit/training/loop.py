@@ -16,10 +16,11 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from labkit.data.tiny_imagenet import TinyImages
-from labkit.training.augment import cutmix, mixup, random_view
+from labkit.training.heads import fit_head
 from labkit.training.recipes import Recipe
+from labkit.training.tasks import MEAN, STD, TASKS, Task, normalise
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+__all__ = ["MEAN", "STD", "Progress", "normalise", "predict", "top1", "train"]
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,6 @@ class Progress:
     steps: int
     loss: float
     accuracy: float
-
-
-def normalise(x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """RGB in 0..1 to zero mean and unit variance by the ImageNet statistics."""
-    mean, std = (torch.tensor(values, device=x.device).view(1, 3, 1, 1) for values in (MEAN, STD))
-    return (x - mean) / std
 
 
 def train(
@@ -62,8 +57,9 @@ def train(
     torch.manual_seed(seed)
     model = recipe.build(len(images.categories)).to(device, memory_format=torch.channels_last)
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(_groups(model, recipe.weight_decay), lr=recipe.lr, fused=True)
-    first_epoch = _resume(state_file, recipe, seed, model, averaged, optimiser)
+    task = _task(recipe, model, len(images.categories), teacher).to(device)
+    optimiser = torch.optim.AdamW(_groups(task, recipe.weight_decay), lr=recipe.lr, fused=True)
+    first_epoch = _resume(state_file, recipe, seed, task, averaged, optimiser)
 
     pixels, labels = images.images.to(device), images.labels.to(device)
     steps = len(labels) // recipe.batch
@@ -72,35 +68,29 @@ def train(
         rng = torch.Generator().manual_seed(seed * 100_003 + epoch)
         torch.manual_seed(seed * 100_003 + epoch)
         order = torch.randperm(len(labels), generator=rng)
-        loss_sum = hits = seen = 0.0
-        model.train()
+        loss_sum = right = asked = 0.0
+        task.train()
         for step in range(steps):
             t = epoch * steps + step
             for group in optimiser.param_groups:
                 group["lr"] = recipe.lr * _schedule(t / steps, recipe)
             batch = order[step * recipe.batch : (step + 1) * recipe.batch].to(device)
-            x = random_view(pixels[batch], size=recipe.size_at(epoch), min_area=recipe.min_area, rng=rng)
-            x, targets, mixed = _mix(
-                normalise(x), F.one_hot(labels[batch], len(images.categories)).float(), recipe, rng
-            )
-            x = x.contiguous(memory_format=torch.channels_last)
-
-            with _autocast(device):
-                logits = model(x)
-            loss = _loss(logits.float(), targets, recipe, teacher, x)
+            with _autocast(device, recipe):
+                answer = task.ask(pixels[batch], labels[batch], epoch, rng)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            answer.loss.backward()
+            nn.utils.clip_grad_norm_(task.parameters(), 1.0)
             optimiser.step()
+            task.after((t + 1) / (steps * recipe.epochs))
             _average(averaged, model, min(recipe.ema, (1 + t) / (10 + t)))
 
-            loss_sum += loss.item()
-            if not mixed:
-                hits += (logits.argmax(1) == labels[batch]).sum().item()
-                seen += len(batch)
-            report(Progress(epoch, recipe.epochs, step + 1, steps, loss_sum / (step + 1), hits / max(seen, 1)))
+            loss_sum += answer.loss.item()
+            right, asked = right + answer.right, asked + answer.asked
+            report(Progress(epoch, recipe.epochs, step + 1, steps, loss_sum / (step + 1), right / max(asked, 1)))
         if state_file:
-            _save(state_file, recipe, seed, epoch + 1, model, averaged, optimiser)
+            _save(state_file, recipe, seed, epoch + 1, task, averaged, optimiser)
+    if not task.labelled:
+        fit_head(averaged, images, size=recipe.size)
     return averaged
 
 
@@ -132,35 +122,24 @@ def _schedule(epochs_done: float, recipe: Recipe) -> float:
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
     # Matrices and kernels decay; biases, norms, tokens and positions do not.
-    decayed = [
-        p for name, p in model.named_parameters() if p.ndim >= 2 and "position" not in name and "cls" not in name
-    ]
+    learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    decayed = [p for name, p in learning if p.ndim >= 2 and "position" not in name and "cls" not in name]
     chosen = {id(p) for p in decayed}
     return [
         {"params": decayed, "weight_decay": weight_decay},
-        {"params": [p for p in model.parameters() if id(p) not in chosen], "weight_decay": 0.0},
+        {"params": [p for _, p in learning if id(p) not in chosen], "weight_decay": 0.0},
     ]
 
 
-def _mix(x: Tensor, targets: Tensor, recipe: Recipe, rng: torch.Generator) -> tuple[Tensor, Tensor, bool]:
-    ways = [(way, alpha) for way, alpha in ((mixup, recipe.mixup), (cutmix, recipe.cutmix)) if alpha > 0]
-    if not ways or torch.rand((), generator=rng) >= recipe.mix_share:
-        return x, targets, False
-    way, alpha = ways[int(torch.randint(len(ways), (), generator=rng))]
-    return *way(x, targets, alpha=alpha, rng=rng), True
+def _task(recipe: Recipe, model: nn.Module, classes: int, teacher: nn.Module | None) -> Task:
+    # Only labels can be learned from a teacher that knows them.
+    taught = {"teacher": teacher} if recipe.task == "labels" else {}
+    return TASKS[recipe.task](model, recipe, classes=classes, **taught)
 
 
-def _loss(logits: Tensor, targets: Tensor, recipe: Recipe, teacher: nn.Module | None, x: Tensor) -> Tensor:
-    loss = F.cross_entropy(logits, targets, label_smoothing=recipe.smoothing)
-    if teacher is None:
-        return loss
-    with torch.inference_mode():
-        soft = teacher(x).softmax(dim=1)
-    return 0.5 * loss + 0.5 * F.kl_div(logits.log_softmax(dim=1), soft.clone(), reduction="batchmean")
-
-
-def _autocast(device: str) -> contextlib.AbstractContextManager:
-    return torch.autocast("cuda", torch.bfloat16) if device.startswith("cuda") else contextlib.nullcontext()
+def _autocast(device: str, recipe: Recipe) -> contextlib.AbstractContextManager:
+    where = device.split(":")[0]
+    return torch.autocast(where, torch.bfloat16, enabled=where == "cuda" or recipe.bfloat16)
 
 
 @torch.no_grad()
@@ -175,7 +154,7 @@ def _save(
     recipe: Recipe,
     seed: int,
     epoch: int,
-    model: nn.Module,
+    task: Task,
     averaged: nn.Module,
     optimiser: torch.optim.Optimizer,
 ) -> None:
@@ -183,7 +162,7 @@ def _save(
     state = {
         "run": _identity(recipe, seed),
         "epoch": epoch,
-        "model": model.state_dict(),
+        "task": task.state_dict(),
         "averaged": averaged.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
@@ -196,7 +175,7 @@ def _resume(
     file: Path | None,
     recipe: Recipe,
     seed: int,
-    model: nn.Module,
+    task: Task,
     averaged: nn.Module,
     optimiser: torch.optim.Optimizer,
 ) -> int:
@@ -206,7 +185,7 @@ def _resume(
     asked, kept = _identity(recipe, seed), state.get("run", {})
     if changed := [f"{name} {kept.get(name)}, not {value}" for name, value in asked.items() if kept.get(name) != value]:
         raise ValueError(f"{file} holds another run ({'; '.join(changed)}): remove it, or name another state file.")
-    model.load_state_dict(state["model"])
+    task.load_state_dict(state["task"])
     averaged.load_state_dict(state["averaged"])
     optimiser.load_state_dict(state["optimiser"])
     return state["epoch"]

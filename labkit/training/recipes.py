@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from torch import nn
 
 from labkit.models.backbones.resnet import ResNet
 from labkit.models.backbones.vit import ViT
 from labkit.models.layers import ConvStem
+from labkit.models.rivals import MIXERS, PIXELS, rival
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class Recipe:
     mix_share    share of the batches that are mixed
     ema          decay a step of the averaged weights that ship; its warm-up is min(ema, (1 + t) / (10 + t))
     teacher      a checkpoint to distil from: the loss is half KL(teacher || student), half the labels
+    task         what the model is asked: see labkit.training.tasks
+    attack       L-inf radius of adversarial training in RGB 0..1, by `attack_steps` of PGD; 0 = off
+    contrast     weight of patch token contrast, for the task of that name
+    bfloat16     compute the forward passes in it on a CPU too (on CUDA always)
     """
 
     name: str
@@ -49,6 +56,11 @@ class Recipe:
     mix_share: float = 0.5
     ema: float = 0.999
     teacher: str | None = None
+    task: str = "labels"
+    attack: float = 0.0
+    attack_steps: int = 3
+    contrast: float = 0.0
+    bfloat16: bool = False
 
     @property
     def epochs(self) -> int:
@@ -83,6 +95,41 @@ def _vit_fine(classes: int) -> nn.Module:
     )
 
 
+def _rival(mixer: str) -> Recipe:
+    """One budget for all mixers, so small that ten of them and three seeds are an afternoon on two cores."""
+    build = partial(_rival_of, mixer)
+    how = {"warmup": 1.0, "min_area": 0.5, "ema": 0.99, "bfloat16": True}
+    return Recipe(f"mix-{mixer}", build, stages=(Stage(PIXELS, 5),), **how)
+
+
+def _rival_of(mixer: str, classes: int) -> nn.Module:
+    return rival(mixer, classes=classes)
+
+
+def _upbringing(name: str, task: str, *, epochs: int = 20, **how: Any) -> Recipe:
+    """One ViT, of patches that do not overlap, so that a hidden one is hidden; what it is asked is what differs."""
+    return Recipe(
+        f"vit-{name}",
+        _vit_plain,
+        stages=(Stage(64, epochs),),
+        task=task,
+        **{"lr": 1e-3, "ema": 0.998, "min_area": 0.35, "bfloat16": True} | how,
+    )
+
+
+def _vit_plain(classes: int) -> nn.Module:
+    return ViT(dim=96, depth=8, heads=4, classes=classes, image=64, patch=8, drop_path=0.05)
+
+
+def _training(name: str, **how: Any) -> Recipe:
+    """One CNN, and three ways to bring it up."""
+    return Recipe(f"cnn-{name}", _cnn, stages=(Stage(64, 20),), **{"ema": 0.998, "bfloat16": True} | how)
+
+
+def _cnn(classes: int) -> nn.Module:
+    return ResNet(widths=(24, 48, 96, 144), depths=(1, 1, 1, 1), classes=classes)
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -108,5 +155,15 @@ RECIPES = {
             warmup=10,
             teacher="lab/resnet",
         ),
+        *(_rival(mixer) for mixer in MIXERS),
+        _upbringing("supervised", "labels"),
+        _upbringing("masked", "masked", epochs=60),
+        _upbringing("selves", "selves"),
+        _upbringing("turns", "turns"),
+        _upbringing("tokens", "contrast"),
+        _upbringing("contrast", "contrast", contrast=0.5),
+        _training("plain"),
+        _training("cutmix", cutmix=1.0, mix_share=1.0),
+        _training("robust", attack=4 / 255),
     )
 }

@@ -17,6 +17,7 @@ from labkit.models.backbones.vit import ViT
 from labkit.training import loop
 from labkit.training.loop import Progress, predict, top1, train
 from labkit.training.recipes import RECIPES, Recipe, Stage
+from labkit.training.tasks import Labels
 
 
 def build_vit(classes: int) -> nn.Module:
@@ -126,7 +127,8 @@ def test_the_distilled_loss_by_hand() -> None:
     soft = [math.exp(v) / sum(math.exp(u) for u in (0.3, 0.1, -1.0)) for v in (0.3, 0.1, -1.0)]
     divergence = sum(p * math.log(p / q) for p, q in zip(soft, student, strict=True))
     expected = 0.5 * -math.log(student[1]) + 0.5 * divergence
-    assert loop._loss(logits, targets, recipe, teacher, torch.zeros(1, 3, 8, 8)).item() == pytest.approx(expected)
+    task = Labels(build_vit(3), recipe, classes=3, teacher=teacher)
+    assert task._loss(logits, targets, torch.zeros(1, 3, 8, 8)).item() == pytest.approx(expected)
 
 
 def test_the_learning_rate_warms_up_and_follows_half_a_cosine() -> None:

@@ -85,6 +85,12 @@ class ViT(nn.Module):
         self.apply(_init)
 
     def forward(self, image: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b classes"]:
+        x = self.embed(image)
+        x = self.blocks(x)
+        return self.head(self.norm(x)[:, 0])
+
+    def embed(self, image: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b n c"]:
+        """What the first block is given: the class token, then one token a patch, each with its position."""
         height, width = image.shape[-2:]
         if height % self.patch or width % self.patch:
             raise ValueError(
@@ -95,9 +101,7 @@ class ViT(nn.Module):
         h, w = x.shape[-2:]
         x = rearrange(x, "b c h w -> b (h w) c") + self.positions(h, w)
         cls = (self.cls + self.cls_position).expand(len(x), -1, -1)
-        x = torch.cat([cls, x], dim=1)
-        x = self.blocks(x)
-        return self.head(self.norm(x)[:, 0])
+        return torch.cat([cls, x], dim=1)
 
 
 def _init(module: nn.Module) -> None:

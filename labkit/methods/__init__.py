@@ -1,0 +1,1 @@
+"""What we do to models: objectives to train them by, and ways to make them do with less."""
