@@ -118,7 +118,9 @@ for mixer in MIXERS:
     parts = [block.mixer for block in model.modules() if isinstance(block, Block)]
     inside = sum(p.numel() for part in parts for p in part.parameters())
     whole = sum(p.numel() for p in model.parameters())
-    print(f"{mixer:12} {type(parts[0]).__name__:16} {whole:8,} parameters, {inside / whole:4.0%} of them in the four mixers")
+    print(
+        f"{mixer:12} {type(parts[0]).__name__:16} {whole:8,} parameters, {inside / whole:4.0%} of them in the four mixers"
+    )
 
 # %% [markdown]
 # ## How far does each reach?
@@ -194,7 +196,13 @@ gains = {mixer: gain(opened.model) for mixer, opened in models.items() if mixer 
 some = ["pooling", "sepconv", "frequency", "tokenmlp", "scan", "attention"]
 rings = gains["pooling"][0][1:]
 relative = {mixer: gains[mixer][1][1:] / gains[mixer][1][1] for mixer in some}
-curves(rings, relative, across="frequency (cycles per cell)", up="gain, relative to the coarsest ring", title="What a mixer lets through")
+curves(
+    rings,
+    relative,
+    across="frequency (cycles per cell)",
+    up="gain, relative to the coarsest ring",
+    title="What a mixer lets through",
+)
 
 # %% [markdown]
 # <details><summary>What to make of it</summary>
@@ -235,7 +243,14 @@ for mixer in ("pooling", "sepconv", "frequency", "tokenmlp", "scan", "attention"
     times[mixer] = [1000 * one.seconds for one in grown.speeds]
     print(f"{mixer:12} time grows with the tokens to the power of {grown.time_exponent:.2f}")
 count = [one.tokens for one in grown.speeds]
-curves(count, times, across="tokens (cells of the first block)", up="milliseconds a picture", logarithmic=True, title="Time against resolution")
+curves(
+    count,
+    times,
+    across="tokens (cells of the first block)",
+    up="milliseconds a picture",
+    logarithmic=True,
+    title="Time against resolution",
+)
 
 # %% [markdown]
 # <details><summary>What to make of it</summary>
@@ -284,7 +299,9 @@ with style():
         left.plot([scores.min(), scores.max()], [place, place], color="#a9a9b6", lw=3, solid_capstyle="round")
         left.plot(scores, [place] * len(scores), "o", color="#7c2888", ms=5)
         right.plot(np.mean(table[mixer]["reach16"]), scores.mean(), "o", color="#7c2888", ms=6)
-        right.annotate(mixer, (np.mean(table[mixer]["reach16"]), scores.mean()), (6, -3), textcoords="offset points", fontsize=9)
+        right.annotate(
+            mixer, (np.mean(table[mixer]["reach16"]), scores.mean()), (6, -3), textcoords="offset points", fontsize=9
+        )
     left.set(yticks=range(len(order)), yticklabels=order, xlabel="top-1 in %, each seed a dot", title="Accuracy")
     right.set(xlabel="reach on 16 × 16 cells", ylabel="top-1 in %, mean of the seeds", title="Does reach pay?")
     right.margins(x=0.25)
@@ -300,6 +317,7 @@ figure
 #
 # A mixer is any module that takes `b h w c` to `b h w c`. Put yours into the frame, and look at it before it has learned anything.
 
+
 # %%
 class Cross(nn.Module):
     """The mean of a place's row and its column: your turn to change it."""
@@ -314,7 +332,10 @@ for block in mine.modules():
         block.mixer = Cross()
 (found,) = mixing_maps(mine, images, layers=[f"{BLOCK}.mixer"])
 row = found.shares[0, 5 * 16 + 8].view(16, 16).cpu()
-print(f"reach {measure_mixing(found).reach.mean():.2f};", f"its row and column: {1 - row[[i for i in range(16) if i != 5]][:, [i for i in range(16) if i != 8]].sum():.0%}")
+print(
+    f"reach {measure_mixing(found).reach.mean():.2f};",
+    f"its row and column: {1 - row[[i for i in range(16) if i != 5]][:, [i for i in range(16) if i != 8]].sum():.0%}",
+)
 
 # %% [markdown]
 # `labkit papers` lists the papers behind these ten and their rivals, with what held when we tried; `labkit run metaformer` (and every other name in that list) runs the

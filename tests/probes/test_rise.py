@@ -292,6 +292,6 @@ def test_memory_does_not_grow_with_the_number_of_masks():
         print(run(200), run(200), run(2000))
     """
     run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    # Pages of the table of sums count from when they are first written to: measured 0 to 16 MB. 1800 masks would be 360 MB.
+    # Pages of the table of sums count from when they are first written to: 0 to 16 MB; 1800 masks would be 360 MB.
     _, few, many = map(int, run.stdout.split())
     assert many - few < 60_000, f"the peak went from {few} to {many} kB"
