@@ -72,7 +72,11 @@ def main() -> None:
             take_room(browser, url, "attention", "attention-dark", dark=True)
             take_room(browser, url, "attention", "attention-phone", width=390, height=1200)
         with jupyter_lab(ROOT / "notebooks") as lab:
-            for lesson, name in (("01_attention", "notebook"), ("00_welcome", "notebook-welcome")):
+            for lesson, name in (
+                ("01_attention", "notebook"),
+                ("00_welcome", "notebook-welcome"),
+                ("07_token_mixers", "notebook-mixers"),
+            ):
                 with open_page(browser, width=1500, height=1250) as (page, _):
                     open_notebook(page, lab, f"{lesson}.ipynb")
                     run_all(page)
