@@ -68,21 +68,21 @@ desk = MixingDesk(models=MODELS, beside="attention", photos=photos)
 desk
 
 # %% [markdown]
-# **Find, and note down:**
+# **Find, and note down** (set both sliders to `stages.0.1`, the last block on 16 × 16 cells):
 #
 # 1. three mixers whose map is a square with a sharp edge. How wide is each, and from which kernels?
 # 2. the mixer whose map is a cross or a row. Why that form?
 # 3. two mixers that reach everywhere. Move the pointer: whose map moves along, whose stays?
-# 4. the one with the largest share at the framed place itself. Is it the mixer that does that?
+# 4. the one with the largest share at the framed place itself. Does it stay so *with the skip connection*?
 #
 # <details><summary>What came out</summary>
 #
 # *pooling* is a square of 3 × 3 cells, *sepconv* and *gatedconv* are squares of 7 × 7: their kernels, to the cell. *scan* lies along its row (three
-# quarters of its map, without the skip): the neighbours in reading order are those to the left and to the right, and its memory fades. *tokenmlp*
-# and *attention* reach everywhere, but ask the first from two places: apart from the bright cell itself, the map hardly moves. Its weights are one for
-# each pair of places, and it learned to collect the same places for everybody. The brightest centres are those of *identity* (all of it), *attention* and
-# *largekernel* (about three quarters). It is not the mixer that does it but the skip connection, which hands each place to itself: without it
-# *attention* keeps 0.30. *largekernel* keeps 0.57, as it has a path around its convolution of its own.
+# quarters of its map): the neighbours in reading order are those to the left and to the right, and its memory fades. *tokenmlp* and *attention* reach
+# everywhere, but ask the first from two places: its map hardly moves (0.6 is the correlation of two of them, far apart; 0 with *attention*). It has one weight
+# for each pair of places, and learned to collect nearly the same ones for everybody. The place itself is all of *identity*, and then most of *largekernel*
+# (0.57), which has a path around its convolution of its own. With the skip connection *attention* goes from 0.30 to 0.77, and past it: what looks local in
+# a block may be the skip that hands each place to itself.
 # </details>
 #
 # ## Ten parts for one place

@@ -31,9 +31,11 @@ export function mixingLine(sides, reverse) {
     const { cell, grid, to, own, best, most } = one.found;
     const asks = `${one.title}, ${one.name}${one.part === "block" ? "" : ` (${PART_TITLES[one.part]})`}: ${spot(cell, grid)}`;
     if (Number.isNaN(own) || best < 0) return `${asks} ${reverse ? "goes nowhere" : "is made of nothing"} here.`;
+    const rest = most < 0.0005 ? "nothing" : "most of the rest";
+    const where = most < 0.0005 ? "anywhere else" : `${spot(best, to)} (${percent(most)})`;
     return reverse
-      ? `${asks} gives ${percent(own)} to its own place; most of the rest to ${spot(best, to)} (${percent(most)}).`
-      : `${asks} is made of itself by ${percent(own)}; most of the rest comes from ${spot(best, to)} (${percent(most)}).`;
+      ? `${asks} gives ${percent(own)} to its own place; ${rest} to ${where}.`
+      : `${asks} is made of itself by ${percent(own)}; ${rest} comes from ${where}.`;
   }).join(" ");
 }
 

@@ -141,12 +141,14 @@ def test_the_words_say_which_way_and_which_part_is_larger(tmp_path) -> None:
         "const one = { title: 'net', name: 'blocks.1', part: 'block', found };"
         "const parts = { layer: 'attn', softmax: 0.7, own: { values: 0.01, softmax: 0.2 } };"
         "return [m.mixingLine([one], false), m.mixingLine([one, { ...one, found: null }], true),"
-        " m.partsLine(parts), m.partsLine({ ...parts, softmax: 0.3 })];"
+        " m.partsLine(parts), m.partsLine({ ...parts, softmax: 0.3 }),"
+        " m.mixingLine([{ ...one, found: { ...found, own: 1, most: 0 } }], false)];"
     )
-    made, goes, larger, smaller = in_maps(script, None, tmp_path, "mixing_words.js")
+    made, goes, larger, smaller, alone = in_maps(script, None, tmp_path, "mixing_words.js")
     assert made == (
         "net, blocks.1: row 1, column 1 is made of itself by 25 %; most of the rest comes from row 0, column 2 (10 %)."
     )
+    assert alone.endswith("is made of itself by 100 %; nothing comes from anywhere else.")
     assert goes.endswith("net, blocks.1: on its way.")
     assert "gives 25 % to its own place" in goes
     assert "the larger one of the two: 70 %" in larger
