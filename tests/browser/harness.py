@@ -179,6 +179,20 @@ def run_all(page: Page) -> tuple[int, list[str]]:
     return ran, raised
 
 
+def shown(page: Page) -> tuple[set[str], list[str]]:
+    """What the cells of the open notebook show: the kinds of their outputs, and what was said on standard error."""
+    kinds, said = page.evaluate(
+        """() => {
+            const outputs = [...window.jupyterapp.shell.currentWidget.content.model.cells]
+                .filter(cell => cell.type === 'code')
+                .flatMap(cell => Array.from({ length: cell.outputs.length }, (_, i) => cell.outputs.get(i).toJSON()))
+            return [outputs.flatMap(one => Object.keys(one.data ?? {})),
+                    outputs.filter(one => one.name === 'stderr').map(one => one.text)]
+        }"""
+    )
+    return set(kinds), said
+
+
 def picture(target: Locator | Page) -> np.ndarray:
     """What `target` looks like now: `h w 3`, uint8."""
     return np.asarray(Image.open(io.BytesIO(target.screenshot())).convert("RGB"))

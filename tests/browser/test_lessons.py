@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.commands._servers import ROOT
-from tests.browser.harness import Browser, Lab, changed, jupyter_lab, open_notebook, open_page, picture, run_all
+from tests.browser.harness import Browser, Lab, changed, jupyter_lab, open_notebook, open_page, picture, run_all, shown
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.notebook, pytest.mark.slow]
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb") if path.stem != "01_attention")
 VIEW_IS_DRAWN = "() => document.querySelector('.lk-view')?.parentElement.view?.timing.drawn > 0"
 TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -18,8 +18,9 @@ CODE_CELLS = """() => [...window.jupyterapp.shell.currentWidget.content.model.ce
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with jupyter_lab(ROOT / "notebooks", port=8920) as server:
+def lab(worker_id: str) -> Iterator[Lab]:
+    apart = 60 * int(worker_id.removeprefix("gw")) if worker_id != "master" else 0  # two may look for a port at once
+    with jupyter_lab(ROOT / "notebooks", port=8920 + apart) as server:
         yield server
 
 
@@ -30,6 +31,9 @@ def test_a_lesson_runs_and_its_view_answers_pointer_and_keys(browser: Browser, l
         ran, raised = run_all(page)
         assert raised == []
         assert ran == page.evaluate(CODE_CELLS) > 5
+        kinds, said = shown(page)
+        assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= kinds
+        assert said == [], "a lesson does not start with warnings"
 
         view = page.locator(".lk-view").first
         photo = view.locator(".lk-photo").first

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.harness import find_chromium
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -56,6 +58,8 @@ def test_no_outputs_and_a_kernel_that_opens_without_asking(path):
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
 def test_it_runs_from_top_to_bottom(path, tmp_path):
+    if path.stem != "01_attention" and find_chromium() is not None:
+        pytest.skip("tests/browser/test_lessons.py runs it, in JupyterLab")
     # A process of its own, as for a visitor: our guards and our event loops do not reach in.
     run = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute"]
     run += [f"--output-dir={tmp_path}", "--ExecutePreprocessor.timeout=300", str(path)]
