@@ -109,7 +109,7 @@ class Exhibit:
 
     def build(self, size: str, **other: Any) -> Any:
         """The model of a published size (with random weights): the exhibit's function of its own name makes it."""
-        return getattr(self.load(), self.id)(**self.sizes[size].build, **other)
+        return getattr(self.load(), self.id)(**(self.sizes[size].build | other))
 
 
 class UnknownPaper(ValueError):

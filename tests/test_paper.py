@@ -236,5 +236,5 @@ def test_its_function_has_its_name_and_a_class_count(one):
     build = getattr(one.load(), one.id)
     if one.sizes:
         with torch.device("meta"):
-            model = build(**next(iter(one.sizes.values())).build, classes=7)
+            model = build(**(next(iter(one.sizes.values())).build | {"classes": 7}))
         assert [part for part in model.modules() if isinstance(part, nn.Linear)][-1].out_features == 7
