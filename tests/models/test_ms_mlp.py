@@ -67,6 +67,11 @@ def test_a_turn_round_the_whole_grid_is_no_shift():
     torch.testing.assert_close(mixer(x), still(x))
 
 
+def test_a_block_whose_scale_is_nothing_hands_its_input_on():
+    x = torch.randn(1, 4, 5, 10)
+    assert torch.equal(MixShiftBlock(10, mixer=MixShift(10), scale=0.0)(x), x)
+
+
 def test_what_it_cannot_be_is_refused():
     with pytest.raises(ValueError, match="expected one odd kernel a shift"):
         MixShift(10, kernels=(1, 2, 3, 5, 7))
