@@ -1,6 +1,6 @@
 """A small network inside each block decides, cell by cell, how much of a linear map passes: a mixer as a gate.
 
-Paper    Abdullah, Aydin,, "NiNformer: A Network in Network Transformer with Token Mixing Generated Gating
+Paper    Abdullah, Aydin, "NiNformer: A Network in Network Transformer with Token Mixing Generated Gating
          Function", 2024
 Adds     a gate made by token mixing: the whole block of an MLP-Mixer runs inside the block, and what it makes is
          multiplied with the tokens, so that fixed weights mix each picture in its own way
