@@ -145,6 +145,20 @@ class Head(nn.Module):
         return self.fc(x)
 
 
+class PooledHead(nn.Module):
+    """The mean over the map, a norm, a linear map: `b h w c -> b classes`."""
+
+    def __init__(self, dim: int, classes: int, *, norm: Norm = nn.LayerNorm) -> None:
+        super().__init__()
+        self.norm = norm(dim)
+        self.fc = nn.Linear(dim, classes)
+
+    def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b classes"]:
+        x = x.mean(dim=(1, 2))
+        x = self.norm(x)
+        return self.fc(x)
+
+
 def small_weights(module: nn.Module) -> None:
     """For `model.apply`: linear maps start normal with a deviation of 0.02, their bias at 0."""
     if isinstance(module, nn.Linear):

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labkit.models.layers import DropPath, Mlp
-from labkit.models.scaffold import Patches, Scaffold, Scale, small_weights
+from labkit.models.scaffold import Patches, PooledHead, Scaffold, Scale, small_weights
 from labkit.paper import Paper, Size
 
 PAPER = Paper(
@@ -98,18 +98,6 @@ class MixShiftBlock(nn.Module):
         return x + self.skip(self.scale(self.mlp(self.norm(self.mixer(x)))))
 
 
-class PooledHead(nn.Module):
-    """The mean over the map, a norm, a linear map: `b h w c -> b classes`."""
-
-    def __init__(self, dim: int, classes: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim, eps=1e-6)
-        self.fc = nn.Linear(dim, classes)
-
-    def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b classes"]:
-        return self.fc(self.norm(x.mean(dim=(1, 2))))
-
-
 def ms_mlp(
     *,
     dims: Sequence[int] = (96, 192, 384, 768),
@@ -134,7 +122,7 @@ def ms_mlp(
         stem=Patches(3, dims[0], kernel=4, stride=4, norm=norm),
         down=lambda stage: Patches(dims[stage - 1], dims[stage], kernel=2, stride=2, norm=norm),
         block=block,
-        head=PooledHead(dims[-1], classes),
+        head=PooledHead(dims[-1], classes, norm=norm),
         drop_path=drop_path,
     )
     return model.apply(small_weights)

@@ -60,9 +60,12 @@ class RandomMixing(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every token asks all others: softmax(Q Kᵀ / √d) V, without positions; `bias` is that of the last linear map."""
+    """Every token asks all others: softmax(Q Kᵀ / √d) V, without positions.
 
-    def __init__(self, dim: int, *, heads: int, bias: bool = True) -> None:
+    bias   that the last linear map has one; `qkv_bias`: the first
+    """
+
+    def __init__(self, dim: int, *, heads: int, bias: bool = True, qkv_bias: bool = False) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(
@@ -70,7 +73,7 @@ class SelfAttention(nn.Module):
             )
         self.heads = heads
         self.scale = (dim // heads) ** -0.5
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.attn = Tap("b heads q k")
         self.proj = nn.Linear(dim, dim, bias=bias)
 

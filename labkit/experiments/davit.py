@@ -1,0 +1,147 @@
+"""Windows, channels and both in turn: what each sees, what more cells cost, and which tells more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import cycle
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from labkit.experiments._knobs import Slider
+from labkit.experiments._lessons import TELLS, scenes, seeded, taught
+from labkit.experiments._readout import Number, Readout, verdict_of
+from labkit.models.backbones.davit import PAPER, ChannelAttention, WindowAttention
+from labkit.models.mixers.plain import SelfAttention
+from labkit.probes.mixing import mixing_map
+from labkit.probes.speed import exponent
+from labkit.taps import Form
+from labkit.viz import experiments as draw
+
+DIM, HEADS, GRID = 48, 2, 16
+CELLS = (256, 1024, 4096, 16384)
+EVEN = 1.05
+"""An exponent up to here is linear."""
+ASKED = 6
+"""Row and column of the cell that is shown."""
+
+
+def experiment(
+    *,
+    window: Annotated[Literal["2", "4", "8"], "cells along a side of a window, of 8 in the nets that are taught"] = "4",
+    lesson: Annotated[Literal["shape", "position", "texture", "colour"], "what the models are to tell"] = "shape",
+    steps: Annotated[int, Slider(50, 1000, 50), "how long each model is taught"] = 150,
+    seed: Annotated[int, Slider(0, 99), "of weights and scenes"] = 0,
+) -> Readout:
+    """Look at one step of each attention and count what it costs; teach windows, channels, both, and all cells."""
+    alone: dict[str, Callable[[int], nn.Module]] = {
+        "windows": lambda dim: WindowAttention(dim, heads=HEADS, window=int(window)),
+        "channels": lambda dim: ChannelAttention(dim, heads=HEADS),
+        "all cells": lambda dim: SelfAttention(dim, heads=HEADS),
+    }
+    rivals = {"both": (alone["windows"], alone["channels"])} | {name: (maker,) for name, maker in alone.items()}
+    book = scenes(seed=seed, about=lesson)
+    models, accuracy = {}, {}
+    for name, makers in rivals.items():
+        models[name], accuracy[name] = taught(in_turn(makers), book, steps=steps, seed=seed)
+    shown = {name: field(maker, seed=seed) for name, maker in alone.items()}
+    reach = {name: (one > 0).float().mean().item() for name, one in shown.items()}
+    macs = {name: [macs_of(maker, n) for n in CELLS] for name, maker in alone.items()}
+    grows = {name: exponent(CELLS, counts) for name, counts in macs.items()}
+
+    linear, everywhere = grows["channels"] < EVEN, reach["channels"] == 1
+    learned = book.learned(max(accuracy.values()))
+    better = learned and accuracy["both"] > max(accuracy["windows"], accuracy["channels"]) + TELLS
+    judged = f"both are {'better' if better else 'no better'} than the better one alone"
+    return Readout(
+        claim=PAPER.claim,
+        verdict=verdict_of(linear, everywhere, better),
+        because=(
+            f"One step among channels sees {reach['channels']:.0%} of the picture and one in windows of {window} x "
+            f"{window} cells {reach['windows']:.1%}; their cost grows with the cells to the power of "
+            f"{grows['channels']:.2f} and {grows['windows']:.2f} (attention over all cells: {grows['all cells']:.2f}). "
+            f"After {steps} steps both in turn tell the {lesson} in {accuracy['both']:.0%} of new scenes, windows in "
+            f"{accuracy['windows']:.0%}, channels in {accuracy['channels']:.0%}, attention over all cells in "
+            f"{accuracy['all cells']:.0%}: {judged if learned else 'none has learned anything to compare'}."
+        ),
+        numbers={
+            **{f"accuracy, {name}": Number(value, "0..1") for name, value in accuracy.items()},
+            **{f"reach, {name}": Number(value, "share of the cells") for name, value in reach.items()},
+            **{f"cost exponent, {name}": Number(value, "MACs ~ cells to this power") for name, value in grows.items()},
+        },
+        figures={
+            "accuracy": draw.rivals(
+                accuracy,
+                label="share of 512 new scenes told right",
+                chosen="both",
+                line=(book.chance, "chance"),
+                top=1.0,
+                title=f"The {lesson}, learned for {steps} steps in one frame",
+            ),
+            "fields": draw.maps(
+                [one.sqrt().numpy() for one in shown.values()],
+                names=list(shown),
+                notes=[f"{share:.1%} of the cells" for share in reach.values()],
+                label="√ share of the row",
+                title="What one cell is made of after one step (random weights)",
+            ),
+            "channels": draw.maps(
+                list(channel_maps(models["both"], book.asked[:1]).numpy()),
+                names=[f"head {head}" for head in range(HEADS)],
+                notes=["down: answer, across: query"] * HEADS,
+                label="share of a channel of the queries",
+                title=f"A scene's attention among channels, after {steps} steps",
+            ),
+            "cost": draw.curves(
+                CELLS,
+                {f"{name}: cells to the power of {grows[name]:.2f}": counts for name, counts in macs.items()},
+                across="cells of the grid",
+                up=f"multiply-adds of one mixer, {DIM} channels",
+                logarithmic=True,
+                title="What a larger picture costs",
+            ),
+        },
+    )
+
+
+def in_turn(makers: Sequence[Callable[[int], nn.Module]]) -> Callable[[int, int], nn.Module]:
+    """What makes the mixers of one model: block by block, the next of these."""
+    turns = cycle(makers)
+    return lambda stage, dim: next(turns)(dim)
+
+
+def field(maker: Callable[[int], nn.Module], *, seed: int) -> Float[Tensor, "h w"]:
+    """The share that each cell has in one near the middle, in a fresh mixer."""
+    with seeded(seed):
+        mixer, x = maker(DIM), torch.randn(1, GRID, GRID, DIM)
+
+    def asked(x: Tensor) -> Tensor:
+        return mixer(x)[:, ASKED : ASKED + 1, ASKED : ASKED + 1]
+
+    before, after = (Form("b h w c", grid, DIM) for grid in ((GRID, GRID), (1, 1)))
+    return mixing_map(asked, x, before=before, after=after, probes=16).shares.view(GRID, GRID)
+
+
+def macs_of(maker: Callable[[int], nn.Module], cells: int) -> int:
+    """Multiply-adds of one mixer on a square grid of so many cells."""
+    side = math.isqrt(cells)
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        maker(DIM)(torch.empty(1, side, side, DIM))
+    return counter.get_total_flops() // 2
+
+
+@torch.inference_mode()
+def channel_maps(model: nn.Module, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "heads d d"]:
+    """The attention of one picture's channels, in the first block that has it."""
+    mixer = next(part for part in model.modules() if isinstance(part, ChannelAttention))
+    seen: list[Tensor] = []
+    handle = mixer.attn.register_forward_hook(lambda part, args, out: seen.append(out))
+    try:
+        model(image)
+    finally:
+        handle.remove()
+    return seen[0][0]
