@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -11,12 +10,12 @@ import torch
 from jaxtyping import Float
 from PIL.Image import Image
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from labkit.data.images import open_image
 from labkit.data.transforms import Transform
 from labkit.experiments._knobs import Slider
 from labkit.experiments._lessons import SIDE, scenes, seeded, taught
+from labkit.experiments._mixers import macs_of
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.casvit import PAPER, AdditiveMixer
 from labkit.models.mixers.plain import SelfAttention
@@ -48,17 +47,19 @@ def experiment(
     """Teach the additive mixer, the same without its gates, and attention in one frame; look at what they mix."""
     book = scenes(seed=seed, about=lesson)
     chosen = {"cells": "cells" in gates, "channels": "channels" in gates}
-    makers: dict[str, Callable[[int, int], nn.Module]] = {
-        "additive": lambda stage, dim: AdditiveMixer(dim, **chosen),
-        "no gates": lambda stage, dim: AdditiveMixer(dim, cells=False, channels=False),
-        "attention": lambda stage, dim: SelfAttention(dim, heads=2),
+    makers: dict[str, Callable[[int], nn.Module]] = {
+        "additive": lambda dim: AdditiveMixer(dim, **chosen),
+        "no gates": lambda dim: AdditiveMixer(dim, cells=False, channels=False),
+        "attention": lambda dim: SelfAttention(dim, heads=2),
     }
     models, accuracy = {}, {}
     for name, maker in makers.items():
-        models[name], accuracy[name] = taught(maker, book, steps=steps, seed=seed)
+        models[name], accuracy[name] = taught(lambda stage, dim, maker=maker: maker(dim), book, steps=steps, seed=seed)
     shares = {name: mixing_maps(model, book.asked[:8], layers=[PLACE])[0].shares for name, model in models.items()}
     far = {name: from_afar(one) for name, one in shares.items()}
-    macs = {name: [macs_of(maker, n) for n in CELLS] for name, maker in makers.items() if name != "no gates"}
+    macs = {
+        name: [macs_of(maker, dim=DIM, cells=n) for n in CELLS] for name, maker in makers.items() if name != "no gates"
+    }
     grows = {name: exponent(CELLS, counts) for name, counts in macs.items()}
 
     linear, everywhere = grows["additive"] < EVEN, far["additive"] >= far["attention"] / 2
@@ -123,14 +124,6 @@ def from_afar(shares: Float[Tensor, "b q k"]) -> float:
     row, column = torch.arange(side**2) // side, torch.arange(side**2) % side
     distance = torch.maximum((row[:, None] - row).abs(), (column[:, None] - column).abs())
     return (shares * (distance > NEAR)).sum(dim=-1).mean().item()
-
-
-def macs_of(maker: Callable[[int, int], nn.Module], cells: int) -> int:
-    """Multiply-adds of one mixer on a square grid of so many cells."""
-    side = math.isqrt(cells)
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        maker(0, DIM)(torch.empty(1, side, side, DIM))
-    return counter.get_total_flops() // 2
 
 
 def view(photo: str) -> Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Annotated, Literal
@@ -10,16 +9,14 @@ from typing import Annotated, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from labkit.experiments._knobs import Slider
 from labkit.experiments._lessons import TELLS, scenes, seeded, taught
+from labkit.experiments._mixers import macs_of, row_of
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.davit import PAPER, ChannelAttention, WindowAttention
 from labkit.models.mixers.plain import SelfAttention
-from labkit.probes.mixing import mixing_map
 from labkit.probes.speed import exponent
-from labkit.taps import Form
 from labkit.viz import experiments as draw
 
 DIM, HEADS, GRID = 48, 2, 16
@@ -50,7 +47,7 @@ def experiment(
         models[name], accuracy[name] = taught(in_turn(makers), book, steps=steps, seed=seed)
     shown = {name: field(maker, seed=seed) for name, maker in alone.items()}
     reach = {name: (one > 0).float().mean().item() for name, one in shown.items()}
-    macs = {name: [macs_of(maker, n) for n in CELLS] for name, maker in alone.items()}
+    macs = {name: [macs_of(maker, dim=DIM, cells=n) for n in CELLS] for name, maker in alone.items()}
     grows = {name: exponent(CELLS, counts) for name, counts in macs.items()}
 
     linear, everywhere = grows["channels"] < EVEN, reach["channels"] == 1
@@ -118,20 +115,7 @@ def field(maker: Callable[[int], nn.Module], *, seed: int) -> Float[Tensor, "h w
     """The share that each cell has in one near the middle, in a fresh mixer."""
     with seeded(seed):
         mixer, x = maker(DIM), torch.randn(1, GRID, GRID, DIM)
-
-    def asked(x: Tensor) -> Tensor:
-        return mixer(x)[:, ASKED : ASKED + 1, ASKED : ASKED + 1]
-
-    before, after = (Form("b h w c", grid, DIM) for grid in ((GRID, GRID), (1, 1)))
-    return mixing_map(asked, x, before=before, after=after, probes=16).shares.view(GRID, GRID)
-
-
-def macs_of(maker: Callable[[int], nn.Module], cells: int) -> int:
-    """Multiply-adds of one mixer on a square grid of so many cells."""
-    side = math.isqrt(cells)
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        maker(DIM)(torch.empty(1, side, side, DIM))
-    return counter.get_total_flops() // 2
+    return row_of(mixer, x, cell=(ASKED, ASKED))
 
 
 @torch.inference_mode()

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from labkit.experiments._knobs import Slider
 from labkit.experiments._lessons import TELLS, Lesson, learn, scenes, seeded
+from labkit.experiments._mixers import row_of
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.halonet import PAPER, HaloAttention, HaloNet, halonet
 from labkit.models.layers import OnMap
-from labkit.probes.mixing import mixing_map
-from labkit.taps import Form
 from labkit.viz import experiments as draw
 
 DIM, HEADS, SIDE = 64, 8, 32
@@ -50,7 +49,7 @@ def experiment(
         x = torch.randn(1, SIDE, SIDE, DIM)
         mixers = {size: HaloAttention(DIM, heads=HEADS, block=size, halo=halo).eval() for size in BLOCKS}
     errors = {size: shift_error(mixer, x) for size, mixer in mixers.items()}
-    fields = {size: field(mixer, x) for size, mixer in mixers.items()}
+    fields = {size: row_of(mixer, x, cell=(ASKED, ASKED)) for size, mixer in mixers.items()}
     copies = {size: ((size + 2 * halo) / size) ** 2 for size in BLOCKS}
 
     book = scenes(seed=seed, about=lesson)
@@ -136,16 +135,6 @@ def shift_error(mixer: nn.Module, x: Float[Tensor, "1 h w c"]) -> float:
     inside = slice(SIDE // 2, SIDE // 2 + max(BLOCKS))
     moved, there = (out[:, inside, inside] for out in (mixer(x.roll(1, dims=2)), mixer(x).roll(1, dims=2)))
     return ((moved - there).norm() / there.norm()).item()
-
-
-def field(mixer: nn.Module, x: Float[Tensor, "1 h w c"]) -> Float[Tensor, "h w"]:
-    """The share that each cell has in the cell in row and column `ASKED`."""
-
-    def asked(x: Tensor) -> Tensor:
-        return mixer(x)[:, ASKED : ASKED + 1, ASKED : ASKED + 1]
-
-    before, after = (Form("b h w c", grid, DIM) for grid in ((SIDE, SIDE), (1, 1)))
-    return mixing_map(asked, x, before=before, after=after, probes=16, side=SIDE).shares.view(SIDE, SIDE)
 
 
 def taught(

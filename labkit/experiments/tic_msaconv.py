@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from labkit.experiments._knobs import Slider
 from labkit.experiments._lessons import scenes, seeded, taught
+from labkit.experiments._mixers import macs_of, row_of
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.tic_msaconv import PAPER, MsaConv, WindowedAttention
 from labkit.models.mixers.plain import SelfAttention
-from labkit.probes.mixing import mixing_map
 from labkit.probes.speed import exponent
-from labkit.taps import Form
 from labkit.viz import experiments as draw
 
 DIM, HEADS, GRID, ASKED = 48, 4, 16, 4
@@ -51,10 +48,14 @@ def experiment(
         "and pooling": lambda dim: WindowedAttention(dim, **how, shift=shift, pooled=pooled),
         "all cells": lambda dim: SelfAttention(dim, heads=HEADS),
     }
-    shown = {name: field(maker, seed=seed) for name, maker in makers.items()}
+    shown = {name: row_of(*fresh(maker, seed=seed), cell=(ASKED, ASKED)) for name, maker in makers.items()}
     reach = {name: (one > 0).float().mean().item() for name, one in shown.items()}
     off = {name: crop_error(maker, reach=int(kernel) // 2 * dilation, seed=seed) for name, maker in makers.items()}
-    macs = {name: [macs_of(maker, n) for n in CELLS] for name, maker in makers.items() if name != "and shifts"}
+    macs = {
+        name: [macs_of(maker, dim=DIM, cells=n) for n in CELLS]
+        for name, maker in makers.items()
+        if name != "and shifts"
+    }
     grows = {name: exponent(CELLS, counts) for name, counts in macs.items()}
     book = scenes(seed=seed, about=lesson)
     taken = {name: makers[name] for name in ("and pooling", "all cells")} | {"nothing": Nothing}
@@ -131,17 +132,6 @@ def fresh(maker: Callable[[int], nn.Module], *, seed: int) -> tuple[nn.Module, F
         return maker(DIM), torch.randn(1, GRID, GRID, DIM)
 
 
-def field(maker: Callable[[int], nn.Module], *, seed: int) -> Float[Tensor, "h w"]:
-    """The share that each cell has in the one that is asked about."""
-    mixer, x = fresh(maker, seed=seed)
-
-    def asked(x: Tensor) -> Tensor:
-        return mixer(x)[:, ASKED : ASKED + 1, ASKED : ASKED + 1]
-
-    before, after = (Form("b h w c", grid, DIM) for grid in ((GRID, GRID), (1, 1)))
-    return mixing_map(asked, x, before=before, after=after, probes=16).shares.view(GRID, GRID)
-
-
 @torch.no_grad()
 def crop_error(maker: Callable[[int], nn.Module], *, reach: int, seed: int) -> float:
     """How far a crop's inside is from the same cells of the whole map, as a share of their size.
@@ -153,11 +143,3 @@ def crop_error(maker: Callable[[int], nn.Module], *, reach: int, seed: int) -> f
     inside = slice(reach, -reach)
     whole, crop = whole[:, inside, inside], crop[:, inside, inside]
     return ((crop - whole).norm() / whole.norm()).item()
-
-
-def macs_of(maker: Callable[[int], nn.Module], cells: int) -> int:
-    """Multiply-adds of one mixer on a square grid of so many cells."""
-    side = math.isqrt(cells)
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        maker(DIM)(torch.empty(1, side, side, DIM))
-    return counter.get_total_flops() // 2

@@ -103,3 +103,24 @@ class OnMap(nn.Module):
     def forward(self, x: Float[Tensor, "b h_in w_in c_in"]) -> Float[Tensor, "b h w c"]:
         x = self.part(rearrange(x, "b h w c -> b c h w"))
         return rearrange(x, "b c h w -> b h w c")
+
+
+class ConvBn(nn.Sequential):
+    """A convolution without bias, its batch norm, and what comes then: `b c_in h_in w_in -> b c h w`.
+
+    kernel   cells a side, or (rows, columns), odd, with zeros around; `then`: an activation, None leaves it linear
+    """
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim: int,
+        kernel: int | tuple[int, int] = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        then: nn.Module | None = None,
+    ) -> None:
+        padding = kernel // 2 if isinstance(kernel, int) else (kernel[0] // 2, kernel[1] // 2)
+        conv = nn.Conv2d(dim_in, dim, kernel, stride=stride, padding=padding, groups=groups, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(dim), *([] if then is None else [then]))

@@ -7,7 +7,8 @@ import timm
 import torch
 from torch import nn
 
-from labkit.models.backbones.ghostnetv2 import ConvBn, DfcGate, Ghost, GhostBlock, divisible, ghostnetv2
+from labkit.models.backbones.ghostnetv2 import DfcGate, Ghost, GhostBlock, divisible, ghostnetv2
+from labkit.models.layers import ConvBn
 
 
 def band(taps: torch.Tensor, n: int) -> torch.Tensor:
@@ -80,7 +81,7 @@ def test_what_it_cannot_be_and_widths_by_hand():
     with pytest.raises(ValueError, match=r"map of 1 x 3.*larger picture"):
         DfcGate(4, 8)(torch.randn(1, 4, 1, 3))
     assert [divisible(c) for c in (16 * 1.3, 72 * 0.25, 3, 10.9)] == [20, 20, 4, 12]
-    assert len(ConvBn(2, 3, active=False)) == 2
+    assert len(ConvBn(2, 3)) == 2
     assert isinstance(GhostBlock(8, 16, 8).skip, nn.Identity)
 
 

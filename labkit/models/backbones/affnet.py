@@ -20,7 +20,7 @@ from einops import rearrange
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
-from labkit.models.layers import DropPath, OnMap
+from labkit.models.layers import ConvBn, DropPath, OnMap
 from labkit.models.scaffold import small_weights
 from labkit.paper import Paper, Size
 
@@ -115,25 +115,15 @@ class AffBlock(nn.Module):
         return x + self.skip(y)
 
 
-class ConvBn(nn.Sequential):
-    """A convolution without bias, its batch norm, and SiLU unless it is the last of a branch."""
-
-    def __init__(
-        self, dim_in: int, dim: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool = True
-    ) -> None:
-        conv = nn.Conv2d(dim_in, dim, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(dim), nn.SiLU() if active else nn.Identity())
-
-
 class InvertedResidual(nn.Module):
     """Widen, look around in each channel, narrow again (MobileNetV2): `b c h w`; a skip where the shape stays."""
 
     def __init__(self, dim_in: int, dim: int, *, expand: int, stride: int = 1) -> None:
         super().__init__()
         wide = expand * dim_in
-        self.widen = ConvBn(dim_in, wide, 1)
-        self.around = ConvBn(wide, wide, 3, stride=stride, groups=wide)
-        self.narrow = ConvBn(wide, dim, 1, active=False)
+        self.widen = ConvBn(dim_in, wide, then=nn.SiLU())
+        self.around = ConvBn(wide, wide, 3, stride=stride, groups=wide, then=nn.SiLU())
+        self.narrow = ConvBn(wide, dim)
         self.same = stride == 1 and dim_in == dim
 
     def forward(self, x: Float[Tensor, "b c_in h_in w_in"]) -> Float[Tensor, "b c h w"]:
@@ -149,8 +139,8 @@ class AffStage(nn.Module):
         self.down = InvertedResidual(dim_in, dim, expand=expand, stride=2)
         self.blocks = nn.Sequential(*(AffBlock(dim, drop_path=rate) for rate in rates))
         self.norm = nn.LayerNorm(dim)
-        self.proj = ConvBn(dim, dim, 1, active=False)
-        self.merge = ConvBn(2 * dim, dim, 1)
+        self.proj = ConvBn(dim, dim)
+        self.merge = ConvBn(2 * dim, dim, then=nn.SiLU())
 
     def forward(self, x: Float[Tensor, "b c_in h_in w_in"]) -> Float[Tensor, "b c h w"]:
         x = self.down(x)
@@ -173,7 +163,7 @@ class AffNet(nn.Module):
         classes: int,
     ) -> None:
         super().__init__()
-        self.stem = ConvBn(3, 16, 3, stride=2)
+        self.stem = ConvBn(3, 16, 3, stride=2, then=nn.SiLU())
         self.early = nn.Sequential(
             InvertedResidual(16, 32, expand=expand),
             InvertedResidual(32, narrow, expand=expand, stride=2),
@@ -186,7 +176,7 @@ class AffNet(nn.Module):
             self.stages.append(AffStage(before, dim, expand=expand, rates=[next(rates) for _ in range(depth)]))
             before = dim
         wide = min(4 * before, 960)
-        self.last = ConvBn(before, wide, 1)
+        self.last = ConvBn(before, wide, then=nn.SiLU())
         self.head = nn.Linear(wide, classes)
 
     def forward(self, image: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b classes"]:

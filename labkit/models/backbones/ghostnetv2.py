@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from labkit.models.layers import ConvBn
 from labkit.paper import Paper, Size
 
 PAPER = Paper(
@@ -55,24 +56,6 @@ ROWS = (
 """Stage by stage, blocks of (kernel, channels inside, channels, share of squeeze and excitation, stride)."""
 
 
-class ConvBn(nn.Sequential):
-    """A convolution without bias, its batch norm, and ReLU where it is `active`; a kernel is (rows, columns)."""
-
-    def __init__(
-        self,
-        dim_in: int,
-        dim: int,
-        kernel: tuple[int, int] = (1, 1),
-        *,
-        stride: int = 1,
-        groups: int = 1,
-        active: bool = True,
-    ) -> None:
-        padding = (kernel[0] // 2, kernel[1] // 2)
-        conv = nn.Conv2d(dim_in, dim, kernel, stride=stride, padding=padding, groups=groups, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(dim), *([nn.ReLU()] if active else []))
-
-
 class DfcGate(nn.Module):
     """What a cell's row and its column say of it: `b c_in h w -> b c h w`, each number 0..1.
 
@@ -85,9 +68,9 @@ class DfcGate(nn.Module):
         if taps % 2 == 0:
             raise ValueError(f"DfcGate(taps={taps}): expected an odd number, so that a cell lies in the middle.")
         self.half = half
-        self.mix = ConvBn(dim_in, dim, active=False)
-        self.row = ConvBn(dim, dim, (1, taps), groups=dim, active=False)
-        self.column = ConvBn(dim, dim, (taps, 1), groups=dim, active=False)
+        self.mix = ConvBn(dim_in, dim)
+        self.row = ConvBn(dim, dim, (1, taps), groups=dim)
+        self.column = ConvBn(dim, dim, (taps, 1), groups=dim)
         self.gate = nn.Identity()  # named, so that it can be watched: `b c h w`, 0..1
 
     def forward(self, x: Float[Tensor, "b c_in h w"]) -> Float[Tensor, "b c h w"]:
@@ -110,8 +93,8 @@ class Ghost(nn.Module):
         super().__init__()
         self.dim = dim
         half = math.ceil(dim / 2)
-        self.primary = ConvBn(dim_in, half, active=active)
-        self.cheap = ConvBn(half, half, (3, 3), groups=half, active=active)
+        self.primary = ConvBn(dim_in, half, then=nn.ReLU() if active else None)
+        self.cheap = ConvBn(half, half, 3, groups=half, then=nn.ReLU() if active else None)
         self.gate = gate
 
     def forward(self, x: Float[Tensor, "b c_in h w"]) -> Float[Tensor, "b c h w"]:
@@ -152,17 +135,13 @@ class GhostBlock(nn.Module):
         gate: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        square = (kernel, kernel)
-        around = {"stride": stride, "active": False}
         self.widen = Ghost(dim_in, wide, gate=gate)
-        self.halve = ConvBn(wide, wide, square, groups=wide, **around) if stride > 1 else nn.Identity()
+        self.halve = ConvBn(wide, wide, kernel, stride=stride, groups=wide) if stride > 1 else nn.Identity()
         self.excite = Excite(wide, share=excite) if excite else nn.Identity()
         self.narrow = Ghost(wide, dim, active=False)
         self.skip: nn.Module = nn.Identity()
         if stride > 1 or dim_in != dim:
-            self.skip = nn.Sequential(
-                ConvBn(dim_in, dim_in, square, groups=dim_in, **around), ConvBn(dim_in, dim, active=False)
-            )
+            self.skip = nn.Sequential(ConvBn(dim_in, dim_in, kernel, stride=stride, groups=dim_in), ConvBn(dim_in, dim))
 
     def forward(self, x: Float[Tensor, "b c_in h_in w_in"]) -> Float[Tensor, "b c h w"]:
         y = self.excite(self.halve(self.widen(x)))
@@ -177,7 +156,7 @@ class GhostNetV2(nn.Module):
     ) -> None:
         super().__init__()
         before = divisible(16 * width)
-        self.stem = ConvBn(3, before, (3, 3), stride=2)
+        self.stem = ConvBn(3, before, 3, stride=2, then=nn.ReLU())
         self.blocks = nn.Sequential()
         inside = before
         for kernel, inside, channels, excite, stride in (row for stage in rows for row in stage):
@@ -185,7 +164,7 @@ class GhostNetV2(nn.Module):
             gate = DfcGate(before, inside, taps=taps) if len(self.blocks) >= plain else None
             self.blocks.append(GhostBlock(before, inside, dim, kernel=kernel, stride=stride, excite=excite, gate=gate))
             before = dim
-        self.last = ConvBn(before, inside)
+        self.last = ConvBn(before, inside, then=nn.ReLU())
         self.hidden = nn.Linear(inside, wide)
         self.head = nn.Linear(wide, classes)
 

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from labkit.models.layers import ConvBn
 from labkit.paper import Paper, Size
 
 PAPER = Paper(
@@ -41,16 +42,6 @@ ROWS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1
 """Widening, channels, blocks, stride of the first of them: table 2 of the paper."""
 
 
-class ConvBn(nn.Sequential):
-    """A convolution without bias, its batch norm, and ReLU6 where it is `active`: `b c h w`."""
-
-    def __init__(
-        self, dim_in: int, dim: int, kernel: int = 1, *, stride: int = 1, groups: int = 1, active: bool = True
-    ) -> None:
-        conv = nn.Conv2d(dim_in, dim, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(dim), *([nn.ReLU6()] if active else []))
-
-
 class InvertedResidual(nn.Module):
     """Widen by `expand`, look around, narrow: `b c h w`; a skip where the shape stays.
 
@@ -60,9 +51,9 @@ class InvertedResidual(nn.Module):
     def __init__(self, dim_in: int, dim: int, *, expand: int, stride: int = 1, linear: bool = True) -> None:
         super().__init__()
         wide = expand * dim_in
-        self.widen = ConvBn(dim_in, wide) if expand > 1 else nn.Identity()
-        self.around = ConvBn(wide, wide, 3, stride=stride, groups=wide)
-        self.narrow = ConvBn(wide, dim, active=not linear)
+        self.widen = ConvBn(dim_in, wide, then=nn.ReLU6()) if expand > 1 else nn.Identity()
+        self.around = ConvBn(wide, wide, 3, stride=stride, groups=wide, then=nn.ReLU6())
+        self.narrow = ConvBn(wide, dim, then=None if linear else nn.ReLU6())
         self.same = stride == 1 and dim_in == dim
 
     def forward(self, x: Float[Tensor, "b c_in h_in w_in"]) -> Float[Tensor, "b c h w"]:
@@ -78,7 +69,7 @@ class MobileNetV2(nn.Module):
     ) -> None:
         super().__init__()
         before = rounded(32 * width)
-        self.stem = ConvBn(3, before, 3, stride=stem_stride)
+        self.stem = ConvBn(3, before, 3, stride=stem_stride, then=nn.ReLU6())
         self.blocks = nn.Sequential()
         for expand, channels, repeats, stride in rows:
             dim = rounded(channels * width)
@@ -87,7 +78,7 @@ class MobileNetV2(nn.Module):
                 self.blocks.append(one)
                 before = dim
         wide = 4 * rounded(rows[-1][1] * max(width, 1.0))
-        self.last = ConvBn(before, wide)
+        self.last = ConvBn(before, wide, then=nn.ReLU6())
         self.head = nn.Linear(wide, classes)
 
     def forward(self, image: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b classes"]:
