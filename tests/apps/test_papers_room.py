@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_the_list_holds_every_paper_with_its_words():
     said = plates.paper_list()
     for one in catalogue():
         assert f'data-paper="{one.id}"' in said
-        assert one.paper.title in said
+        assert f"<b>{escape(one.paper.title)}</b>" in said
     assert said.count("<li") == len(catalogue())
 
 
