@@ -67,7 +67,14 @@ def _same_dice() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
+ANYWHERE = ("test_experiments.py", "test_paper.py")
+"""Files whose tests share nothing, and are too many for one process."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:  # with --dist loadgroup the others go file by file, and load their models once
+        if item.path.name not in ANYWHERE:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
     reasons = {"gpu": _no_gpu, "shared": _no_archive, "browser": _no_chromium}
     for marker, reason in reasons.items():
         marked = [item for item in items if item.get_closest_marker(marker)]

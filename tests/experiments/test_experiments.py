@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 
 import pytest
 import torch
 from matplotlib.figure import Figure
 
-from labkit.experiments import experiment_of, knobs_of, run
+from labkit.experiments import _lessons, experiment_of, knobs_of, run
 from labkit.experiments.affnet import convolved, dense_macs, fourier_macs
 from labkit.paper import catalogue
 from labkit.widgets.knobs import Panel, shown
@@ -30,8 +31,22 @@ def test_its_knobs_are_knobs_and_one_is_the_seed(one):
     assert all(knob.check(knob.default) == knob.default for knob in knobs.values())
 
 
+@pytest.fixture
+def short_lessons(monkeypatch):
+    """So few steps teach nothing, but all of an experiment is run."""
+    taught = _lessons.learn
+
+    def learn(model, lesson, *, steps, **how):
+        return taught(model, lesson, steps=min(steps, 12), **how)
+
+    for module in (_lessons, *(sys.modules[experiment_of(one.id).__module__] for one in catalogue())):
+        if hasattr(module, "learn"):
+            monkeypatch.setattr(module, "learn", learn)
+
+
 @EVERY
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_lessons")
 def test_it_answers_in_full_and_the_same_twice(one):
     experiment = experiment_of(one.id)
     dice, grad = torch.get_rng_state(), torch.is_grad_enabled()
