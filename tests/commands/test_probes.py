@@ -27,6 +27,8 @@ FAMILIES = (
     "timm/convnext_atto",
     "timm/mambaout_femto",
 )
+PAIRS = [(name, FAMILIES[(place + step) % len(FAMILIES)]) for place, name in enumerate(INSTRUMENTS) for step in (0, 2)]
+"""Each instrument with two families and each family with four instruments; all fifty pairs would take minutes."""
 HAVE_ATTENTION = ("lab/vit", "timm/swin_tiny_patch4_window7_224")
 
 
@@ -103,9 +105,8 @@ def test_out_writes_numbers_and_pictures(name, capsys, tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", INSTRUMENTS)
-@pytest.mark.parametrize("model", FAMILIES)
-def test_every_instrument_answers_for_every_family(name, model, capsys):
+@pytest.mark.parametrize(("name", "model"), PAIRS)
+def test_every_instrument_answers_for_other_families(name, model, capsys):
     weights = ("--weights", "none") if model.startswith("timm") else ()
     code, out, err = ask(capsys, name, "--model", model, *weights, "--image", "chelsea", "--json")
     if name == "attention" and model not in HAVE_ATTENTION:
