@@ -16,14 +16,6 @@ pytestmark = pytest.mark.slow  # whole commands, each a second or two
 
 Said = tuple[int, str, str]
 RANDOM = ("--weights", "none", "--device", "cpu")
-MODELS = (
-    "lab/vit",
-    "lab/resnet",
-    "efficientnet_lite0",
-    "timm/swin_tiny_patch4_window7_224",
-    "timm/convnext_atto",
-    "timm/mambaout_femto",
-)
 
 
 @pytest.fixture
