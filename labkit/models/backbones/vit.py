@@ -78,7 +78,7 @@ class ViT(nn.Module):
         self.cls = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         self.cls_position = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         self.positions = GridPositions(dim, grid=image // patch)
-        rates = torch.linspace(0, drop_path, depth).tolist()
+        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.Sequential(*(Block(dim, heads=heads, drop_path=rate) for rate in rates))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.head = nn.Linear(dim, classes)
