@@ -6,17 +6,18 @@ its texture, its colour, or the quarter of the picture that it lies in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from labkit.data.scenes import Carrier, scene
+from labkit.data.scenes import Carrier, Scene, scene
 from labkit.models.backbones.metaformer import metaformer
 from labkit.models.scaffold import Scaffold
 
@@ -52,9 +53,19 @@ def scenes(*, seed: int, about: Carrier = "shape", size: int = SIDE, learn: int 
     """So many scenes to learn from and to ask about, of `size` pixels a side; no scene is in both."""
     first = seed * (learn + ask)
     made = [scene(first + i, size=(size, size), others=1, carrier=about) for i in range(learn + ask)]
-    images = (torch.stack([one.pixels for one in made]).float() / 255 - 0.5) * 4
+    images = pixels_of(made)
     labels = torch.tensor([one.label for one in made])
     return Lesson(images[:learn], labels[:learn], images[learn:], labels[learn:], len(made[0].categories))
+
+
+def pixels_of(made: Sequence[Scene]) -> Float[Tensor, "n 3 h w"]:
+    """Scenes as the models take them, about -2..2."""
+    return (torch.stack([one.pixels for one in made]).float() / 255 - 0.5) * 4
+
+
+def shown(image: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture that `pixels_of` was given."""
+    return ((image / 4 + 0.5) * 255).round().byte().movedim(0, -1).numpy()
 
 
 def learn(model: nn.Module, lesson: Lesson, *, steps: int, batch: int = 64, rate: float = 6e-3) -> float:

@@ -36,15 +36,16 @@ class Objects:
         return F.avg_pool2d(self.masks[:, None].float(), patch).flatten(1)
 
 
-def objects(opened: Pretrained, *, count: int, seed: int, largest: float = 1.0) -> Objects:
+def objects(opened: Pretrained, *, count: int, seed: int, largest: float = 1.0, others: int = 0) -> Objects:
     """Validation photos of categories the model knows, drawn by the seed; scenes where there is no Tiny-ImageNet.
 
     largest   the share of the picture that an object covers at most, 0..1
+    others    of scenes: so many objects beside the one
     """
     try:
         pack = validation()
     except FileNotFoundError:
-        return made_up(opened, count=count, seed=seed)
+        return made_up(opened, count=count, seed=seed, others=others)
     names = [opened.categories.index(name) if name in opened.categories else -1 for name in pack.categories]
     labels = torch.tensor(names)[pack.labels]
     masks = in_boxes(pack.boxes, tuple(pack.images.shape[-2:]))
@@ -55,14 +56,20 @@ def objects(opened: Pretrained, *, count: int, seed: int, largest: float = 1.0) 
     return Objects(images, masks[drawn], labels[drawn], photos=True)
 
 
-def made_up(opened: Pretrained, *, count: int, seed: int) -> Objects:
-    """Scenes with one object each."""
+def made_up(opened: Pretrained, *, count: int, seed: int, others: int) -> Objects:
+    """Scenes, and the pixels of all their objects."""
     size = (opened.transform.size,) * 2
-    made = [scene(seed * count + i, size=size, others=0) for i in range(count)]
+    made = [scene(seed * count + i, size=size, others=others) for i in range(count)]
+    masks = torch.stack([torch.stack([thing.mask for thing in one.things]).any(dim=0) for one in made])
     images = normalised(torch.stack([one.pixels for one in made]), opened.transform)
     with torch.inference_mode():
         answers = opened.model(images).argmax(dim=1)
-    return Objects(images, torch.stack([one.mask for one in made]), answers, photos=False)
+    return Objects(images, masks, answers, photos=False)
+
+
+def told(shares: Float[Tensor, "n classes"], labels: Int64[Tensor, "n"]) -> float:
+    """The share of answers (logits or probabilities) that are right, 0..1."""
+    return (shares.argmax(dim=1) == labels).float().mean().item()
 
 
 @lru_cache(maxsize=1)

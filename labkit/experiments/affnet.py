@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import DIMS, TELLS, Lesson, scenes, taught
+from labkit.experiments._lessons import DIMS, TELLS, Lesson, scenes, shown, taught
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.affnet import PAPER, FrequencyFilter
 from labkit.models.mixers.plain import Depthwise
@@ -163,7 +163,7 @@ def _figures(
     dense: list[float],
 ) -> dict[str, Figure]:
     strongest = kernels.pow(2).mean(dim=(0, 2, 3)).argmax().item()
-    shown = torch.fft.fftshift(kernels[:4, strongest], dim=(-2, -1))
+    strong = torch.fft.fftshift(kernels[:4, strongest], dim=(-2, -1))
     gains = torch.fft.fftshift(torch.fft.fft2(kernels[:4, strongest]).abs(), dim=(-2, -1))
     pictures = [f"picture {i}" for i in range(4)]
     bars = {"own filters": accuracy["own"], "another's": accuracy["another's"], "no filters": accuracy["none"]}
@@ -172,12 +172,12 @@ def _figures(
         "gains": draw.maps(
             list(gains.numpy()),
             names=pictures,
-            photo=((book.asked[0] / 4 + 0.5) * 255).round().byte().permute(1, 2, 0).numpy(),
+            photo=shown(book.asked[0]),
             label="gain |M|",
             title=f"The filter of channel {strongest}, picture by picture (the mean in the middle)",
         ),
         "kernels": draw.maps(
-            list(shown.numpy()),
+            list(strong.numpy()),
             names=pictures,
             label="kernel (of either sign)",
             signed=True,

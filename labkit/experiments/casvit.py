@@ -15,12 +15,11 @@ from labkit.data.images import open_image
 from labkit.data.transforms import Transform
 from labkit.experiments._knobs import Slider
 from labkit.experiments._lessons import SIDE, scenes, seeded, taught
-from labkit.experiments._mixers import macs_of
+from labkit.experiments._mixers import growth
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.casvit import PAPER, AdditiveMixer
 from labkit.models.mixers.plain import SelfAttention
 from labkit.probes.mixing import mixing_maps
-from labkit.probes.speed import exponent
 from labkit.viz import experiments as draw
 
 PLACE = "stages.0.1.mixer"
@@ -57,10 +56,8 @@ def experiment(
         models[name], accuracy[name] = taught(lambda stage, dim, maker=maker: maker(dim), book, steps=steps, seed=seed)
     shares = {name: mixing_maps(model, book.asked[:8], layers=[PLACE])[0].shares for name, model in models.items()}
     far = {name: from_afar(one) for name, one in shares.items()}
-    macs = {
-        name: [macs_of(maker, dim=DIM, cells=n) for n in CELLS] for name, maker in makers.items() if name != "no gates"
-    }
-    grows = {name: exponent(CELLS, counts) for name, counts in macs.items()}
+    costs = growth({name: makers[name] for name in ("additive", "attention")}, dim=DIM, cells=CELLS)
+    grows = costs.powers
 
     linear, everywhere = grows["additive"] < EVEN, far["additive"] >= far["attention"] / 2
     learned = book.learned(accuracy["attention"])
@@ -106,14 +103,7 @@ def experiment(
                 signed=True,
                 title="What the values are multiplied by (random weights)",
             ),
-            "cost": draw.curves(
-                CELLS,
-                {f"{name}: cells to the power of {grows[name]:.2f}": counts for name, counts in macs.items()},
-                across="cells of the grid",
-                up=f"multiply-adds of one mixer, {DIM} channels",
-                logarithmic=True,
-                title="What a larger picture costs",
-            ),
+            "cost": costs.figure(),
         },
     )
 

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import TELLS, scenes, seeded, taught
-from labkit.experiments._mixers import macs_of, row_of
+from labkit.experiments._lessons import TELLS, scenes, taught
+from labkit.experiments._mixers import fresh, growth, row_of
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.davit import PAPER, ChannelAttention, WindowAttention
 from labkit.models.mixers.plain import SelfAttention
-from labkit.probes.speed import exponent
+from labkit.taps import holding
 from labkit.viz import experiments as draw
 
 DIM, HEADS, GRID = 48, 2, 16
@@ -45,10 +45,12 @@ def experiment(
     models, accuracy = {}, {}
     for name, makers in rivals.items():
         models[name], accuracy[name] = taught(in_turn(makers), book, steps=steps, seed=seed)
-    shown = {name: field(maker, seed=seed) for name, maker in alone.items()}
+    shown = {
+        name: row_of(*fresh(maker, dim=DIM, side=GRID, seed=seed), cell=(ASKED, ASKED)) for name, maker in alone.items()
+    }
     reach = {name: (one > 0).float().mean().item() for name, one in shown.items()}
-    macs = {name: [macs_of(maker, dim=DIM, cells=n) for n in CELLS] for name, maker in alone.items()}
-    grows = {name: exponent(CELLS, counts) for name, counts in macs.items()}
+    costs = growth(alone, dim=DIM, cells=CELLS)
+    grows = costs.powers
 
     linear, everywhere = grows["channels"] < EVEN, reach["channels"] == 1
     learned = book.learned(max(accuracy.values()))
@@ -93,14 +95,7 @@ def experiment(
                 label="share of a channel of the queries",
                 title=f"A scene's attention among channels, after {steps} steps",
             ),
-            "cost": draw.curves(
-                CELLS,
-                {f"{name}: cells to the power of {grows[name]:.2f}": counts for name, counts in macs.items()},
-                across="cells of the grid",
-                up=f"multiply-adds of one mixer, {DIM} channels",
-                logarithmic=True,
-                title="What a larger picture costs",
-            ),
+            "cost": costs.figure(),
         },
     )
 
@@ -111,21 +106,9 @@ def in_turn(makers: Sequence[Callable[[int], nn.Module]]) -> Callable[[int, int]
     return lambda stage, dim: next(turns)(dim)
 
 
-def field(maker: Callable[[int], nn.Module], *, seed: int) -> Float[Tensor, "h w"]:
-    """The share that each cell has in one near the middle, in a fresh mixer."""
-    with seeded(seed):
-        mixer, x = maker(DIM), torch.randn(1, GRID, GRID, DIM)
-    return row_of(mixer, x, cell=(ASKED, ASKED))
-
-
-@torch.inference_mode()
 def channel_maps(model: nn.Module, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "heads d d"]:
-    """The attention of one picture's channels, in the first block that has it."""
-    mixer = next(part for part in model.modules() if isinstance(part, ChannelAttention))
-    seen: list[Tensor] = []
-    handle = mixer.attn.register_forward_hook(lambda part, args, out: seen.append(out))
-    try:
+    """The attention of one picture's channels, in the second block: the first that has it."""
+    name = "stages.0.1.mixer.attn"
+    with torch.inference_mode(), holding(model, [name]) as held:
         model(image)
-    finally:
-        handle.remove()
-    return seen[0][0]
+    return held[name][0]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import SIDE, TELLS, Lesson, learn, scenes, seeded
+from labkit.experiments._lessons import SIDE, TELLS, Lesson, learn, scenes, seeded, shown
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.dhvt import PAPER, Dhvt, dhvt
 from labkit.probes.attention import attention_maps
@@ -99,7 +98,7 @@ def experiment(
             "head tokens": draw.maps(
                 list(looks.sqrt().numpy()),
                 names=["class token", *(f"token of head {head}" for head in range(FRAME["heads"]))],
-                photo=photo(book.asked[0]),
+                photo=shown(book.asked[0]),
                 label="√ share of the row",
                 title="What DHVT's class token and head tokens look at in the last block",
             ),
@@ -150,10 +149,6 @@ def looks_of_head_tokens(model: Dhvt, images: Float[Tensor, "b 3 h w"]) -> tuple
     attn = seen.dense().mean(dim=1)
     rows, patches = 1 + FRAME["heads"], attn[0, :, seen.prefix :]
     return patches[:rows].unflatten(1, seen.key_grid), attn[:, 0, 1:rows].sum(dim=-1).mean().item()
-
-
-def photo(picture: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    return ((picture / 4 + 0.5) * 255).round().byte().movedim(0, -1).numpy()
 
 
 def parameters(model: nn.Module) -> int:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import DIMS, SIDE, TELLS, scenes, seeded, taught
+from labkit.experiments._lessons import DIMS, SIDE, TELLS, scenes, seeded, shown, taught
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.focalnet import PAPER, FocalModulation
 from labkit.models.mixers.plain import SelfAttention
@@ -86,7 +86,7 @@ def experiment(
             "gates": draw.maps(
                 [gates[0, :, :, level].numpy() for level in range(len(names))],
                 names=names,
-                photo=((book.asked[0] / 4 + 0.5) * 255).round().byte().permute(1, 2, 0).numpy(),
+                photo=shown(book.asked[0]),
                 label="gate (of either sign)",
                 signed=True,
                 title="How much each cell takes from which range",

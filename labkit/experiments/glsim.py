@@ -10,7 +10,7 @@ from torch import Tensor
 
 from labkit.experiments._knobs import Slider
 from labkit.experiments._lessons import seeded
-from labkit.experiments._objects import Objects, objects, picture
+from labkit.experiments._objects import Objects, objects, picture, told
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.methods.selection.glsim import PAPER, box_around, cropped, similarity
 from labkit.models.backbones.vit import ViT
@@ -61,9 +61,9 @@ def experiment(
     }
     whole = answers(vit, seen.images)
     closer = {name: answers(vit, again(one, seen.images, vit, top=top)) for name, one in scores.items()}
-    alone = {name: told(one, seen) for name, one in closer.items()}
-    both = {name: told(whole + one, seen) for name, one in closer.items()}
-    plain = told(whole, seen)
+    alone = {name: told(one, seen.labels) for name, one in closer.items()}
+    both = {name: told(whole + one, seen.labels) for name, one in closer.items()}
+    plain = told(whole, seen.labels)
     side = seen.images.shape[-2] // vit.patch
     costs = [multiplications(cells, **PUBLISHED) for cells in CELLS]
     here = multiplications(covered.shape[1], dim=vit.head.in_features, depth=len(looks))
@@ -169,11 +169,6 @@ def again(scores: Float[Tensor, "b n"], images: Float[Tensor, "b 3 h w"], vit: V
 def answers(vit: ViT, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
     """The probability of each class."""
     return vit(images).softmax(dim=1)
-
-
-def told(shares: Float[Tensor, "b classes"], seen: Objects) -> float:
-    """The share of pictures told right, 0..1."""
-    return (shares.argmax(dim=1) == seen.labels).float().mean().item()
 
 
 def sure(shares: Float[Tensor, "b classes"], seen: Objects) -> float:

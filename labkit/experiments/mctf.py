@@ -6,14 +6,19 @@ import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from einops import reduce
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from labkit.data.images import open_image
+from labkit.data.transforms import Transform
 from labkit.experiments._knobs import Slider
 from labkit.experiments._lessons import seeded
-from labkit.experiments._pictures import Photo, macs, photo_of, pictures
+from labkit.experiments._mixers import macs
+from labkit.experiments._objects import objects, told
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.methods.tokens.mctf import PAPER, Criteria, Mctf, Scores
 from labkit.models.backbones.vit import ViT
@@ -45,6 +50,22 @@ class Answer:
     left: int
 
 
+@dataclass(frozen=True)
+class Photo:
+    """A photo as a model takes it, `1 3 side side`, and as a visitor sees it."""
+
+    image: Float[Tensor, "1 3 side side"]
+    view: UInt8[np.ndarray, "side side 3"]
+
+    def mosaic(self, place: Int64[Tensor, "cells"]) -> Float[np.ndarray, "rows columns"]:
+        """In grey, 0..1, each cell as bright as all cells of its token are on average; `place`: each cell's token."""
+        rows = int(len(place) ** 0.5)
+        pixels = torch.from_numpy(self.view.copy()).float() / 255
+        cells = reduce(pixels, "(rows y) (columns x) c -> (rows columns)", "mean", rows=rows, columns=rows)
+        sums = torch.zeros(int(place.max()) + 1).index_add(0, place, cells)
+        return (sums / place.bincount())[place].view(rows, rows).numpy()
+
+
 def experiment(
     *,
     fuse: Annotated[int, Slider(3, 16), "tokens fewer in each block but the first, of 65"] = 14,
@@ -55,7 +76,7 @@ def experiment(
 ) -> Readout:
     """Let the lab's ViT, as it was trained, fuse tokens by three criteria, by fewer of them, and at random."""
     opened = load("lab/vit", device="cpu")
-    vit, book = opened.model, pictures(opened, count=COUNT, seed=seed)
+    vit, book = opened.model, objects(opened, count=COUNT, seed=seed, others=2)
     blind = Criteria(math.inf, math.inf, math.inf)
     rivals: dict[str, Scores] = {
         OURS: Criteria(information=information, size=size),
@@ -77,12 +98,12 @@ def experiment(
     costs = [macs(fusing(vit, r, rivals[OURS]), book.images[:1]) / macs(vit, book.images[:1]) for r in levels]
 
     same = whole.argmax(dim=1)
-    right = same if book.labels is None else book.labels
+    what, right = "pictures of Tiny-ImageNet" if book.photos else "made-up scenes", book.labels
     accuracy = {"whole": told(whole, right)} | {name: told(found[name].logits, right) for name in compared}
     agree = {name: [told(answers[name][r].logits, same) for r in levels] for name in compared}
     lost = {name: divergence(whole, answer.logits) for name, answer in found.items()}
-    objects = book.cells((GRID, GRID))
-    on_objects = {name: share_of(found[name].apart, objects) for name in compared}
+    covered = book.cells(vit.patch)
+    on_objects = {name: share_of(found[name].apart, covered) for name in compared}
     on_looks = {name: share_of(found[name].apart, looks) for name in compared}
     saved, left = 1 - costs[-1], found[OURS].left
     shown, more = photo_of(photo, opened.transform, side=SHOWN), fuse * (SHOWN // opened.transform.size) ** 2
@@ -95,7 +116,7 @@ def experiment(
         verdict=verdict_of(cheap, gain.above_zero, apart.above_zero),
         because=(
             f"With {left} of {GRID**2 + 1} tokens left in the end, {saved:.0%} of the multiplications are saved and "
-            f"{accuracy[OURS]:.1%} of {len(right)} {book.said} told right (whole: {accuracy['whole']:.1%}). The answer "
+            f"{accuracy[OURS]:.1%} of {len(right)} {what} told right (whole: {accuracy['whole']:.1%}). The answer "
             f"moves by {lost[OURS].mean():.4f} nats, by likeness alone {lost[ALIKE].mean():.4f}: "
             f"{'less' if gain.above_zero else 'no less, as far as these pictures tell'}. A cell on an object keeps "
             f"{on_objects[OURS].mean():.3f} of a token for itself, by likeness alone {on_objects[ALIKE].mean():.3f}: "
@@ -182,11 +203,6 @@ def ask_whole(
     return torch.cat(logits), torch.cat(looks)
 
 
-def told(logits: Float[Tensor, "n classes"], right: Tensor) -> float:
-    """The share of answers that are right, 0..1."""
-    return (logits.argmax(dim=1) == right).float().mean().item()
-
-
 def divergence(whole: Float[Tensor, "n classes"], other: Float[Tensor, "n classes"]) -> Float[Tensor, "n"]:
     """Kullback and Leibler's, of each answer from the whole model's, in nats; 0 = the same."""
     return F.kl_div(other.log_softmax(1), whole.log_softmax(1), log_target=True, reduction="none").sum(dim=1)
@@ -202,3 +218,9 @@ def last_tokens(model: Mctf, photo: Photo, *, seed: int) -> Int64[Tensor, "cells
     """Which of the last tokens stands for each cell of the photo."""
     with seeded(seed):
         return model.fused(photo.image).place[0, 1:]
+
+
+def photo_of(name: str, transform: Transform, *, side: int) -> Photo:
+    """The photo of this name, its middle, `side` pixels a side."""
+    larger, image = replace(transform, size=side), open_image(name)
+    return Photo(larger(image)[None], np.asarray(larger.view(image)))

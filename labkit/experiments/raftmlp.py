@@ -52,11 +52,12 @@ def experiment(
         "all cells at once": lambda dim, grid: AllCells(dim, grid=grid),
     }
     book = scenes(seed=seed, about=lesson)
-    nets, accuracy, macs = {}, {}, {}
+    nets, accuracy = {}, {}
     for name, maker in makers.items():
         nets[name], accuracy[name] = taught(maker, book, steps=steps, seed=seed)
-        macs[name] = cost(nets[name], (SIDE, SIDE)).macs
-    count = {name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()}
+    costs = {name: cost(net, (SIDE, SIDE)) for name, net in nets.items()}
+    macs = {name: one.macs for name, one in costs.items()}
+    count = {name: one.parameters for name, one in costs.items()}
     weights = {name: [mixing_weights(maker, side) for side in GRIDS] for name, maker in makers.items()}
 
     learned = book.learned(max(accuracy.values()))

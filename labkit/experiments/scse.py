@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from labkit.data.scenes import Carrier, scene
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import seeded
+from labkit.experiments._lessons import pixels_of, seeded
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.scse import PAPER, UNet
 from labkit.taps import holding
@@ -111,7 +111,7 @@ def scenes(*, seed: int, about: Carrier, noise: float, learn: int = 768, ask: in
     """So many scenes of one object to be named and one beside it; no scene is in both halves."""
     first = seed * (learn + ask)
     made = [scene(first + i, size=(SIDE, SIDE), others=1, carrier=about) for i in range(learn + ask)]
-    images = (torch.stack([one.pixels for one in made]).float() / 255 - 0.5) * 4
+    images = pixels_of(made)
     with seeded(seed):
         images = images + noise * torch.randn_like(images)
     owners = torch.zeros(len(made), SIDE, SIDE, dtype=torch.int64)

@@ -10,12 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import scenes, seeded, taught
-from labkit.experiments._mixers import macs_of, row_of
+from labkit.experiments._lessons import scenes, taught
+from labkit.experiments._mixers import fresh, growth, row_of
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.tic_msaconv import PAPER, MsaConv, WindowedAttention
 from labkit.models.mixers.plain import SelfAttention
-from labkit.probes.speed import exponent
 from labkit.viz import experiments as draw
 
 DIM, HEADS, GRID, ASKED = 48, 4, 16, 4
@@ -48,15 +47,12 @@ def experiment(
         "and pooling": lambda dim: WindowedAttention(dim, **how, shift=shift, pooled=pooled),
         "all cells": lambda dim: SelfAttention(dim, heads=HEADS),
     }
-    shown = {name: row_of(*fresh(maker, seed=seed), cell=(ASKED, ASKED)) for name, maker in makers.items()}
+    mixers = {name: fresh(maker, dim=DIM, side=GRID, seed=seed) for name, maker in makers.items()}
+    shown = {name: row_of(*one, cell=(ASKED, ASKED)) for name, one in mixers.items()}
     reach = {name: (one > 0).float().mean().item() for name, one in shown.items()}
-    off = {name: crop_error(maker, reach=int(kernel) // 2 * dilation, seed=seed) for name, maker in makers.items()}
-    macs = {
-        name: [macs_of(maker, dim=DIM, cells=n) for n in CELLS]
-        for name, maker in makers.items()
-        if name != "and shifts"
-    }
-    grows = {name: exponent(CELLS, counts) for name, counts in macs.items()}
+    off = {name: crop_error(*one, reach=int(kernel) // 2 * dilation) for name, one in mixers.items()}
+    costs = growth({name: maker for name, maker in makers.items() if name != "and shifts"}, dim=DIM, cells=CELLS)
+    grows = costs.powers
     book = scenes(seed=seed, about=lesson)
     taken = {name: makers[name] for name in ("and pooling", "all cells")} | {"nothing": Nothing}
     accuracy = {
@@ -104,14 +100,7 @@ def experiment(
                 label="√ share of the row",
                 title=f"What the cell in row and column {ASKED} is made of after one step (random weights)",
             ),
-            "cost": draw.curves(
-                CELLS,
-                {f"{name}: cells to the power of {grows[name]:.2f}": counts for name, counts in macs.items()},
-                across="cells of the grid",
-                up=f"multiply-adds of one mixer, {DIM} channels",
-                logarithmic=True,
-                title="What a larger picture costs",
-            ),
+            "cost": costs.figure(),
         },
     )
 
@@ -126,19 +115,12 @@ class Nothing(nn.Module):
         return torch.zeros_like(x)
 
 
-def fresh(maker: Callable[[int], nn.Module], *, seed: int) -> tuple[nn.Module, Float[Tensor, "1 h w c"]]:
-    """A mixer and a map of noise for it."""
-    with seeded(seed):
-        return maker(DIM), torch.randn(1, GRID, GRID, DIM)
-
-
 @torch.no_grad()
-def crop_error(maker: Callable[[int], nn.Module], *, reach: int, seed: int) -> float:
+def crop_error(mixer: nn.Module, x: Float[Tensor, "1 h w c"], *, reach: int) -> float:
     """How far a crop's inside is from the same cells of the whole map, as a share of their size.
 
     The inside is further from the crop's border than a window reaches.
     """
-    mixer, x = fresh(maker, seed=seed)
     whole, crop = mixer(x)[:, 1:-2, 2:-1], mixer(x[:, 1:-2, 2:-1])
     inside = slice(reach, -reach)
     whole, crop = whole[:, inside, inside], crop[:, inside, inside]

@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from labkit.experiments._knobs import Slider
 from labkit.experiments._lessons import TELLS, Lesson, learn, scenes, seeded
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.unireplknet import BRANCHES, PAPER, Branches, UniBlock, fold, normed, unireplknet
 from labkit.models.scaffold import Scaffold
+from labkit.probes.cost import cost
 from labkit.viz import experiments as draw
 
 SAME = 1e-4
@@ -46,8 +46,11 @@ def experiment(
     parts, channel = parts_of(nets["with small ones"].stages[0][0])
     whole = folded["with small ones"].stages[0][0].around.part.weight[channel, 0].detach()
 
-    costs = {"as it learns": counted(folded=False), "folded": counted(folded=True)}
-    parameters, macs = ({name: one[place] for name, one in costs.items()} for place in (0, 1))
+    forms = {"as it learns": False, "folded": True}
+    with torch.device("meta"):
+        costs = {name: cost(unireplknet(folded=one), (SIZE, SIZE)) for name, one in forms.items()}
+    parameters = {name: one.parameters for name, one in costs.items()}
+    macs = {name: one.macs for name, one in costs.items()}
     lighter, quicker = (1 - one["folded"] / one["as it learns"] for one in (parameters, macs))
 
     same, saves = apart < SAME, min(lighter, quicker) > 0
@@ -121,14 +124,6 @@ def taught(
             classes=book.classes,
         )
         return model, learn(model, book, steps=steps, batch=BATCH, rate=RATE)
-
-
-def counted(*, folded: bool) -> tuple[int, int]:
-    """Parameters and multiply-adds of UniRepLKNet-A in one of its forms."""
-    with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model = unireplknet(folded=folded).eval()
-        model(torch.empty(1, 3, SIZE, SIZE))
-    return sum(one.numel() for one in model.parameters()), counter.get_total_flops() // 2
 
 
 def differ(one: Scaffold, other: Scaffold, images: Float[Tensor, "n 3 h w"]) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from labkit.data.scenes import CATEGORIES, scene
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import SIDE, Lesson, learn, seeded
+from labkit.experiments._lessons import SIDE, Lesson, learn, pixels_of, seeded, shown
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.unireplknet_universal import (
     PAPER,
@@ -122,7 +122,7 @@ def experiment(
             "senses": draw.maps(
                 [spectrum.flip(0).numpy(), (moments - moments.min()).numpy()],
                 names=["a sound: frequencies, time", "a series: nodes, time"],
-                photo=((odds.images[0] / 4 + 0.5) * 255).round().byte().movedim(0, -1).numpy(),
+                photo=shown(odds.images[0]),
                 label="of its own largest",
                 alone=True,
                 title="What the net is given (here a shape at odds with its texture)",
@@ -158,7 +158,7 @@ def half(one: EffectiveField) -> float:
 def cues(seed: int) -> tuple[Lesson, Odds]:
     """Scenes in which the n-th shape has the n-th texture, as a lesson on either; and those where they are at odds."""
     made = [scene(seed * SCENES + i, size=(SIDE, SIDE), others=0) for i in range(SCENES)]
-    images = (torch.stack([one.pixels for one in made]).float() / 255 - 0.5) * 4
+    images = pixels_of(made)
     shapes = torch.tensor([one.label for one in made])
     textures = torch.tensor([CATEGORIES["texture"].index(one.target.texture) for one in made])
     agree = shapes == textures

@@ -105,6 +105,11 @@ class OnMap(nn.Module):
         return rearrange(x, "b c h w -> b h w c")
 
 
+def batch_norm(dim: int) -> nn.Module:
+    """Batch norm where the tokens come as `b h w c`."""
+    return OnMap(nn.BatchNorm2d(dim))
+
+
 class ConvBn(nn.Sequential):
     """A convolution without bias, its batch norm, and what comes then: `b c_in h_in w_in -> b c h w`.
 

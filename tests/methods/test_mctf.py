@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from labkit.experiments._pictures import macs
+from labkit.experiments._mixers import macs
 from labkit.experiments.mctf import divergence, fusing, share_of
 from labkit.methods.tokens.mctf import Criteria, Mctf, Tokens, added, averaged, match, mctf, through
 from labkit.models.backbones.vit import ViT

@@ -208,7 +208,7 @@ def test_kernels_take_turns_and_scales_start_small():
 
 def test_the_head_takes_the_mean_before_the_norm():
     head = unireplknet(dims=(4, 4), depths=(1, 1), classes=3).head
-    norm, last = head[1:]
+    norm, last = head.norm, head.fc
     x = torch.randn(2, 5, 6, 4) + torch.tensor([0.0, 2, 4, 8])
     with torch.no_grad():
         torch.testing.assert_close(head(x), last(norm(x.mean(dim=(1, 2)))))

@@ -21,7 +21,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labkit.models.layers import DropPath, Mlp, OnMap
+from labkit.models.layers import DropPath, Mlp, OnMap, batch_norm
 from labkit.models.scaffold import Patches, Scaffold, small_weights
 from labkit.paper import Paper, Size
 
@@ -133,10 +133,6 @@ class TwoHeads(nn.Module):
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b classes"]:
         x = self.norm(x).mean(dim=(1, 2))
         return (self.fc(x) + self.teacher(x)) / 2
-
-
-def batch_norm(dim: int) -> nn.Module:
-    return OnMap(nn.BatchNorm2d(dim))
 
 
 def casvit(

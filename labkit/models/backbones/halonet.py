@@ -20,7 +20,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labkit.models.layers import OnMap
+from labkit.models.layers import batch_norm
 from labkit.paper import Paper, Size
 
 PAPER = Paper(
@@ -155,10 +155,6 @@ class HaloNet(nn.Module):
         x = rearrange(self.stem(image), "b c h w -> b h w c")
         x = self.stages(x)
         return self.head(x.mean(dim=(1, 2)))
-
-
-def batch_norm(dim: int) -> nn.Module:
-    return OnMap(nn.BatchNorm2d(dim))
 
 
 def halonet(

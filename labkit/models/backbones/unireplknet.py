@@ -23,12 +23,11 @@ from itertools import cycle
 
 import torch
 import torch.nn.functional as F
-from einops.layers.torch import Reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from labkit.models.layers import DropPath, OnMap
-from labkit.models.scaffold import Patches, Scaffold, Scale
+from labkit.models.scaffold import Patches, PooledHead, Scaffold, Scale
 from labkit.paper import Paper, Size
 
 PAPER = Paper(
@@ -236,7 +235,7 @@ def unireplknet(
         stem=nn.Sequential(down(3, dims[0] // 2), nn.GELU(), down(dims[0] // 2, dims[0])),
         down=lambda stage: down(dims[stage - 1], dims[stage]),
         block=block,
-        head=nn.Sequential(Reduce("b h w c -> b c", "mean"), token_norm(dims[-1]), nn.Linear(dims[-1], classes)),
+        head=PooledHead(dims[-1], classes, norm=token_norm),
         drop_path=drop_path,
     )
     return fold(model) if folded else model

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labkit.models.layers import OnMap
+from labkit.models.layers import OnMap, batch_norm
 from labkit.models.scaffold import Block, Head, Patches, Scaffold, small_weights
 from labkit.paper import Paper, Size
 
@@ -84,10 +84,6 @@ class ConvMlp(nn.Module):
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
         x = F.gelu(self.near(self.fc1(x)))
         return self.fc2(x)
-
-
-def batch_norm(dim: int) -> nn.Module:
-    return OnMap(nn.BatchNorm2d(dim))
 
 
 def van(
