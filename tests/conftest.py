@@ -71,6 +71,7 @@ ANYWHERE = ("test_experiments.py", "test_paper.py")
 """Files whose tests share nothing, and are too many for one process."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:  # with --dist loadgroup the others go file by file, and load their models once
         if item.path.name not in ANYWHERE:
