@@ -27,7 +27,7 @@ lab: setup ## open the lab: JupyterLab with the notebooks, and the apps
 test: setup ## run every check: the fast ones, the slow ones, the notebooks, the browser
 	@bash scripts/chromium.sh
 	@$(MAKE) --no-print-directory check
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadgroup -m "slow and not browser and not notebook"
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "slow and not browser and not notebook"
 	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal -m notebook
 	$(PYTEST) -m "browser and not notebook"
 
@@ -35,7 +35,7 @@ test: setup ## run every check: the fast ones, the slow ones, the notebooks, the
 check: setup ## lint, format, import rings and the fast tests (under two minutes)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 -m "not slow and not browser and not notebook"
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "not slow and not browser and not notebook"
 
 notebooks: setup ## write each notebook's .ipynb anew from its .py, without outputs
 	$(PY) scripts/notebooks.py

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # Before anything imports torch, gradio, matplotlib or labkit.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -71,11 +73,19 @@ ANYWHERE = ("test_experiments.py", "test_paper.py")
 """Files whose tests share nothing, and are too many for one process."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+class ByFile(LoadFileScheduling):
+    """With --dist loadfile each file goes to one process, which loads its models and starts its servers once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return nodeid if file.rsplit("/")[-1] in ANYWHERE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile | None:
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:  # with --dist loadgroup the others go file by file, and load their models once
-        if item.path.name not in ANYWHERE:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
     reasons = {"gpu": _no_gpu, "shared": _no_archive, "browser": _no_chromium}
     for marker, reason in reasons.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
