@@ -53,7 +53,8 @@ def test_a_visitor_who_leaves_frees_the_work(server: _servers.Server) -> None:
         time.sleep(1)
         assert busy(server.process.pid, seconds=2) > 0.3
         browser.close()
-    assert any(busy(server.process.pid, seconds=1) < 0.1 for _ in range(40))  # a step in hand is finished
+    # A step in hand is finished; then nobody asks for anything, and a still house is cheap.
+    assert any(busy(server.process.pid, seconds=1) < 0.15 for _ in range(30))
 
 
 def busy(process: int, *, seconds: float) -> float:
