@@ -106,28 +106,27 @@ def _rival_of(mixer: str, classes: int) -> nn.Module:
     return rival(mixer, classes=classes)
 
 
-def _upbringing(name: str, task: str, *, epochs: int = 20, **how: Any) -> Recipe:
+def _upbringing(name: str, task: str, *epochs: int, **how: Any) -> Recipe:
     """One ViT, of patches that do not overlap, so that a hidden one is hidden; what it is asked is what differs."""
-    return Recipe(
-        f"vit-{name}",
-        _vit_plain,
-        stages=(Stage(64, epochs),),
-        task=task,
-        **{"lr": 1e-3, "ema": 0.998, "min_area": 0.35, "bfloat16": True} | how,
-    )
+    how = {"lr": 1e-3, "warmup": 1.0, "ema": 0.995} | how
+    return Recipe(f"vit-{name}", _vit_plain, stages=_small_first(*epochs), task=task, **how)
 
 
 def _vit_plain(classes: int) -> nn.Module:
-    return ViT(dim=96, depth=8, heads=4, classes=classes, image=64, patch=8, drop_path=0.05)
+    return ViT(dim=64, depth=6, heads=4, classes=classes, image=64, patch=8, drop_path=0.05)
 
 
 def _training(name: str, **how: Any) -> Recipe:
     """One CNN, and three ways to bring it up."""
-    return Recipe(f"cnn-{name}", _cnn, stages=(Stage(64, 20),), **{"ema": 0.998, "bfloat16": True} | how)
+    return Recipe(f"cnn-{name}", _cnn, stages=_small_first(4, 4), **{"warmup": 1.0, "ema": 0.995} | how)
 
 
 def _cnn(classes: int) -> nn.Module:
     return ResNet(widths=(24, 48, 96, 144), depths=(1, 1, 1, 1), classes=classes)
+
+
+def _small_first(small: int, large: int) -> tuple[Stage, ...]:
+    return Stage(32, small), Stage(64, large)
 
 
 RECIPES = {
@@ -156,14 +155,14 @@ RECIPES = {
             teacher="lab/resnet",
         ),
         *(_rival(mixer) for mixer in MIXERS),
-        _upbringing("supervised", "labels"),
-        _upbringing("masked", "masked", epochs=60),
-        _upbringing("selves", "selves"),
-        _upbringing("turns", "turns"),
-        _upbringing("tokens", "contrast"),
-        _upbringing("contrast", "contrast", contrast=0.5),
+        _upbringing("supervised", "labels", 5, 5),
+        _upbringing("masked", "masked", 12, 6),
+        _upbringing("selves", "selves", 4, 2),
+        _upbringing("turns", "turns", 5, 4),
+        _upbringing("tokens", "contrast", 5, 5),
+        _upbringing("contrast", "contrast", 5, 5, contrast=0.5),
         _training("plain"),
         _training("cutmix", cutmix=1.0, mix_share=1.0),
-        _training("robust", attack=4 / 255),
+        _training("robust", attack=4 / 255, attack_steps=2),
     )
 }
