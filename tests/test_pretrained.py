@@ -294,6 +294,7 @@ def test_a_shipped_checkpoint_matches_its_card(file: Path) -> None:
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_a_shipped_checkpoint_sees_as_well_as_its_card_says(file: Path) -> None:
     model, card = cards.restore(file)

@@ -19,16 +19,16 @@ QUICK = {
     "rise": ("--masks", "8"),
     "faithfulness": ("--methods", "gradcam", "--steps", "4", "--masks", "8"),
     "mixing": ("--probes", "1", "--side", "4"),
+    "cost": ("--repeats", "1"),
 }
 FAMILIES = (
     "lab/resnet",
     "efficientnet_lite0",
     "timm/swin_tiny_patch4_window7_224",
     "timm/convnext_atto",
-    "timm/mambaout_femto",
 )
 PAIRS = [(name, FAMILIES[(place + step) % len(FAMILIES)]) for place, name in enumerate(INSTRUMENTS) for step in (0, 2)]
-"""Each instrument with two families and each family with four instruments; all fifty pairs would take minutes."""
+"""Each instrument with two families and each family with five instruments; all forty pairs would take minutes."""
 HAVE_ATTENTION = ("lab/vit", "timm/swin_tiny_patch4_window7_224")
 
 

@@ -20,7 +20,7 @@ EVERY = pytest.mark.parametrize("one", [one for one in catalogue() if one.has_ex
 
 def quick(one) -> dict:
     """The knobs with which it answers soonest."""
-    return {knob.name: knob.low for knob in knobs_of(experiment_of(one.id)) if knob.name == "steps"}
+    return {knob.name: knob.low for knob in knobs_of(experiment_of(one.id)) if knob.name in ("steps", "pictures")}
 
 
 @EVERY
@@ -33,15 +33,20 @@ def test_its_knobs_are_knobs_and_one_is_the_seed(one):
 
 @pytest.fixture
 def short_lessons(monkeypatch):
-    """So few steps teach nothing, but all of an experiment is run."""
-    taught = _lessons.learn
+    """So few steps and pictures teach nothing, but all of an experiment is run."""
+    taught, made = _lessons.learn, _lessons.scenes
 
     def learn(model, lesson, *, steps, **how):
         return taught(model, lesson, steps=min(steps, 12), **how)
 
-    for module in (_lessons, *(sys.modules[experiment_of(one.id).__module__] for one in catalogue())):
-        if hasattr(module, "learn"):
-            monkeypatch.setattr(module, "learn", learn)
+    def scenes(**how):
+        return made(**how | {"learn": 256, "ask": 64})
+
+    experiments = [sys.modules[experiment_of(one.id).__module__] for one in catalogue() if one.has_experiment]
+    for module in (_lessons, *experiments):
+        for long, short in ((taught, learn), (made, scenes)):
+            if getattr(module, short.__name__, None) is long:  # a lesson of an experiment's own is short by itself
+                monkeypatch.setattr(module, short.__name__, short)
 
 
 @EVERY
