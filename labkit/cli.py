@@ -21,6 +21,7 @@ COMMANDS = {
     "run": "run",
     "data": "data",
     "probe": "probe",
+    "sweep": "sweep",
     "train": "train",
     "bench": "bench",
 }

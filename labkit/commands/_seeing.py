@@ -30,13 +30,14 @@ class View:
 
     name, weights, device   the model's name; weights as `labkit.pretrained.load` takes them; the device's name
     sources                 the pictures, as given
+    status                  the line that `say` writes; None where nobody reads it
     """
 
     name: str
     weights: str | None
     device: str
     sources: tuple[str, ...]
-    status: Status = field(repr=False)
+    status: Status | None = field(default=None, repr=False)
 
     @cached_property
     def opened(self) -> Pretrained:
@@ -113,7 +114,8 @@ class View:
 
     def say(self, text: str) -> None:
         """Tell the person at the terminal what is being done now."""
-        self.status.update(text)
+        if self.status:
+            self.status.update(text)
 
 
 @dataclass(frozen=True)
@@ -153,8 +155,24 @@ _SHARED = (
     click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write numbers and figures there."),
 )
 
+_SHARED_NAMES = ("name", "sources", "weights", "device", "machine", "out")
 
-def instrument(function: Callable[..., Answer]) -> click.Command:
+
+class Instrument(click.Command):
+    """A command that looks: `function(view, **options) -> Answer` is the same without a terminal."""
+
+    function: Callable[..., Answer]
+
+    def own(self, words: Sequence[str]) -> dict[str, Any]:
+        """The instrument's own options, as these words of a command line and its defaults have them.
+
+        Raises click.UsageError for what is no such option, or not in its range.
+        """
+        given = self.make_context(self.name, list(words)).params
+        return {name: value for name, value in given.items() if name not in _SHARED_NAMES}
+
+
+def instrument(function: Callable[..., Answer]) -> Instrument:
     """Make `function(view, *, options…) -> Answer` a command with the options that all instruments share.
 
     Its own options stand below this decorator, as `@click.option`s; its docstring is the help. The command is called
@@ -196,7 +214,9 @@ def instrument(function: Callable[..., Answer]) -> click.Command:
     command.__click_params__ = list(getattr(function, "__click_params__", []))
     for option in reversed(_SHARED):
         command = option(command)
-    return click.command(name, help=function.__doc__)(command)
+    made = click.command(name, cls=Instrument, help=function.__doc__)(command)
+    made.function = function
+    return made
 
 
 def spread_over(names: Sequence[str], most: int) -> list[str]:

@@ -26,6 +26,7 @@ __all__ = [
     "Pretrained",
     "UnknownModel",
     "available",
+    "check_name",
     "lab_names",
     "lite0_file",
     "load",
@@ -73,21 +74,17 @@ def load(name: str, *, weights: Weights = "default", device: str | torch.device 
 
     Raises UnknownModel or MissingWeights. The random generators are left as they were.
     """
-    room, _, rest = name.partition("/")
-    opened: Callable[[str, Weights], Pretrained]
-    if name == LITE0:
-        opened = open_lite0
-    elif room == "lab" and rest in lab_names():
-        opened = _lab
-    elif room == "timm" and is_timm(rest):
-        opened = open_timm
-    else:
-        raise UnknownModel(f"there is no model {name!r}; {_nearest(name)}")
+    opened, rest = _opener(name)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         found = opened(rest, weights)
     found.model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return found
+
+
+def check_name(name: str) -> None:
+    """Raise UnknownModel, which names the nearest, for a name that `load` does not know; nothing is opened."""
+    _opener(name)
 
 
 def available(word: str = "") -> tuple[ModelInfo, ...]:
@@ -109,6 +106,18 @@ def weights_folder() -> Path:
 def lab_names() -> tuple[str, ...]:
     """The names after `lab/`: the recipes that ship, and every checkpoint that lies in the weights folder."""
     return tuple(sorted({"resnet", "vit"} | {path.stem for path in weights_folder().glob("*.safetensors")}))
+
+
+def _opener(name: str) -> tuple[Callable[[str, Weights], Pretrained], str]:
+    """What opens the model, and what it is to be given as its name. Raises UnknownModel."""
+    room, _, rest = name.partition("/")
+    if name == LITE0:
+        return open_lite0, rest
+    if room == "lab" and rest in lab_names():
+        return _lab, rest
+    if room == "timm" and is_timm(rest):
+        return open_timm, rest
+    raise UnknownModel(f"there is no model {name!r}; {_nearest(name)}")
 
 
 def _lab(name: str, weights: Weights) -> Pretrained:
