@@ -21,7 +21,7 @@ RINGS: dict[str, set[str]] = {
     "data": set(),
     "viz": set(),
     "methods": {"paper", "taps", "models"},
-    "training": {"models", "methods", "data"},
+    "training": {"models", "methods", "probes", "data"},
     "pretrained": {"models", "training", "data"},
     "session": {"pretrained", "probes", "data", "taps"},
     "experiments": {"paper", "taps", "models", "methods", "probes", "data", "viz", "pretrained"},

@@ -14,11 +14,11 @@ from labkit.data.images import open_image
 from labkit.data.transforms import Transform
 from labkit.experiments._knobs import Slider
 from labkit.experiments._lessons import TELLS, Lesson, learn, scenes, seeded
-from labkit.experiments._mixers import row_of
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.ghostnetv2 import PAPER, DfcGate, Ghost, ghostnetv2
-from labkit.models.layers import OnMap
 from labkit.probes.cost import cost
+from labkit.probes.mixing import mixing_map
+from labkit.taps import Form
 from labkit.viz import experiments as draw
 
 DIM, SIDE = 16, 24
@@ -107,7 +107,9 @@ def experiment(
 
 def field(module: nn.Module, x: Float[Tensor, "1 c h w"]) -> Float[Tensor, "h w"]:
     """The shares of the cells that the middle one is made of."""
-    return row_of(OnMap(module), x.movedim(1, -1), cell=(SIDE // 2, SIDE // 2), probes=8)
+    form = Form("b c h w", (SIDE, SIDE), DIM)
+    one = mixing_map(module, x, before=form, after=form, probes=8, side=SIDE)
+    return one.shares[0, SIDE // 2 * SIDE + SIDE // 2].view(SIDE, SIDE)
 
 
 def beyond_neighbours(shares: Float[Tensor, "h w"]) -> float:

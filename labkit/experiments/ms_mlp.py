@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from labkit.experiments._knobs import Slider
 from labkit.experiments._lessons import DIMS, TELLS, learn, scenes, seeded
-from labkit.experiments._mixers import row_of
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.ms_mlp import PAPER, MixShift, MixShiftBlock, ms_mlp
+from labkit.probes.mixing import mixing_map
+from labkit.taps import Form
 from labkit.viz import experiments as draw
 
 SIDE, WIDTH = 17, 20
@@ -98,7 +99,9 @@ def field(shifts: tuple[int, ...], *, seed: int) -> Float[Tensor, "h w"]:
     with seeded(seed):
         block = MixShiftBlock(WIDTH, mixer=MixShift(WIDTH, shifts=shifts), scale=1.0)
         x = torch.randn(1, SIDE, SIDE, WIDTH)
-    return row_of(block, x, cell=divmod(SIDE**2 // 2, SIDE), probes=8)
+    form = Form("b h w c", (SIDE, SIDE), WIDTH)
+    one = mixing_map(block, x, before=form, after=form, probes=8, side=SIDE)
+    return one.shares[0, SIDE**2 // 2].view(SIDE, SIDE)
 
 
 def knowing(shifts: tuple[int, ...], *, seed: int, steps: int = 150) -> list[float]:

@@ -52,7 +52,9 @@ def test_a_lesson_runs_and_its_view_answers_pointer_and_keys(browser: Browser, l
         page.keyboard.press("ArrowUp")
         page.evaluate(TWO_FRAMES)
         assert changed(before, picture(view)) > 0.001
-        assert page.evaluate("() => document.querySelector('.lk-view').parentElement.view.timing.cost") < 50
+        assert page.evaluate("() => document.querySelector('.lk-view').parentElement.view.timing.cost") < 500, (
+            "drawn in the page, without the kernel"
+        )
 
         page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")  # its kernel may go
         assert notes.errors == []

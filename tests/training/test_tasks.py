@@ -9,8 +9,9 @@ import torch
 
 from labkit.data.tiny_imagenet import TinyImages
 from labkit.models.backbones.vit import ViT
+from labkit.probes.linear import linear_probe
 from labkit.training.augment import random_view, recolour
-from labkit.training.heads import fit_head, probe, seen
+from labkit.training.heads import fit_head, seen
 from labkit.training.loop import Progress, predict, top1, train
 from labkit.training.recipes import RECIPES, Recipe, Stage
 from labkit.training.tasks import TASKS
@@ -75,7 +76,7 @@ def test_the_head_is_fitted_behind_and_nothing_else_moves(images):
 def test_a_probe_tells_what_a_line_can_tell():
     x = torch.randn(200, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1, 10, 0.1, 1, 1]) + 3
     labels = (x[:, 2] > 3).long()
-    weight, bias = probe(x, labels, classes=2)
+    weight, bias = linear_probe(x, labels, classes=2)
     assert ((x @ weight.T + bias).argmax(dim=1) == labels).float().mean() > 0.97
 
 
