@@ -10,7 +10,7 @@ Where to begin in this room, and what stands behind it:
   which frequencies       frequency (rings), filters, passband, tuning, crossover
   how far                 receptive_field (extent), receptive_theory (structure)
   who mixes whom          mixing (pullback), mixing_closed, mixing_held, mixing_measures
-  what lies together      embedding, umap
+  what lies together      embedding, umap, linear
   what it costs           cost, speed
   what all of them ask    inputs, targets, layers, question
 """
