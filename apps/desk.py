@@ -26,16 +26,12 @@ from urllib.parse import parse_qsl
 from apps.frame import gr
 from apps.links import CARRIED, Place, address, place_from
 from apps.rooms import TITLES
+from apps.turns import QUIET, Turns
 from apps.visits import Seen, Step, alert, link_note, photo_wall, progress_bar
 
 Visit = Callable[[Place, Path | None], Seen | Iterator[Seen | Step]]
 Paint = Callable[[Seen], dict[Any, Any]]
 
-QUIET = {"api_visibility": "private", "show_progress": "hidden"}
-"""Of an event that is nobody's business but the page's."""
-
-_ALL_VIEWS = "document.querySelectorAll('.lk-host').forEach((host) => host.view?.busy(%s))"
-_BUSY, _CALM = f"() => {_ALL_VIEWS % 'true'}", f"() => {_ALL_VIEWS % 'false'}"
 _PICK_PHOTO = """
 const word = {};  // one object: gradio fires the first event's data again where one came while it was at work
 const mark = () => element.querySelectorAll("[data-photo]").forEach((button) =>
@@ -88,8 +84,8 @@ class Desk:
         self.seen, self.place = gr.State(None, time_to_live=7200), gr.State(kind())
         self.notice = gr.HTML("", elem_id="notice")
         self.query = gr.Textbox(visible=False)
+        self._turns = Turns()
         self.second: list[Any] = []  # the controls of a second model
-        self._visits: list[Any] = []  # the events that a visitor may stop
 
     def controls(self, models: Sequence[str]) -> None:
         """Photos, the visitor's own picture, the model and its weights."""
@@ -202,33 +198,19 @@ class Desk:
         trigger(follow, [self.place], [self.place, self.query], queue=False, trigger_mode="always_last", **QUIET)
 
     def stops(self) -> None:
-        """The stop button ends every visit wired so far. Call it last."""
+        """The stop button ends every visit under way, and the controls go back to what is shown. Call it last."""
 
         def back(before: Seen | None, stood: Place) -> dict:
             painted = self._painted(replace(before, place=stood)) if before else {}
             return {**painted, self.progress: ""}
 
-        self.stop.click(back, [self.seen, self.place], self._shown, cancels=self._visits, queue=False, **QUIET).then(
-            None, None, None, js=_CALM
-        )
+        self._turns.stop(self.stop, back, [self.seen, self.place], self._shown)
 
     # ---- within
 
     def _hang(self, triggers: Any, take: Callable[..., Iterator[dict]], inputs: list[Any]) -> None:
         for trigger in triggers if isinstance(triggers, list) else [triggers]:
-            trigger(None, None, None, js=_BUSY)
-            event = trigger(
-                take,
-                inputs,
-                self._shown,
-                trigger_mode="always_last",
-                api_visibility="private",
-                show_progress="minimal",
-                show_progress_on=self.progress,  # it tells the place in the queue
-                concurrency_id="visits",
-            )
-            self._visits.append(event)
-            self._after(event.then(None, None, None, js=_CALM))
+            self._after(self._turns.hang(trigger, take, inputs, self._shown, self.progress))
 
     def _show(
         self, wish: Place, own: Path | None, before: Seen | None, stood: Place, complaints: Iterable[str] = ()

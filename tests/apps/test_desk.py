@@ -16,6 +16,7 @@ from apps import links, visits
 from apps.desk import Desk, header, page
 from apps.frame import gr
 from apps.rooms import TITLES
+from apps.turns import Halt
 from apps.visits import Step
 
 
@@ -135,13 +136,26 @@ def test_what_a_program_asks_wrongly_is_one_sentence(desk: Desk, address: object
         reading(desk)(address)
 
 
-def test_only_the_numbers_are_public_and_the_stop_ends_every_visit(desk: Desk) -> None:
+def test_only_the_numbers_are_public_and_every_visit_knows_its_turn(desk: Desk) -> None:
     functions = desk.room.fns.values()
     assert [one.api_name for one in functions if one.fn and one.api_visibility == "public"] == ["read"]
-    visits = {one._id for one in functions if one.concurrency_id == "visits" and one.api_name != "read"}
-    ended = next(set(one.cancels) for one in functions if one.cancels)
+    visits = [one for one in functions if one.concurrency_id == "visits" and one.api_name != "read"]
     assert len(visits) == 5
-    assert ended == visits
+    assert all(one.inputs[:2] == [desk._turns.halt, desk._turns.now] for one in visits)
+    assert all(one.outputs[-1] is desk._turns.ended for one in visits)
+
+
+def test_a_stopped_visit_shows_nothing_more_and_what_is_asked_for_after_it_goes_on(desk: Desk) -> None:
+    serve, halt = desk._turns.served(lambda wish: desk._show(wish, None, None, Place())), Halt()
+    walk = serve(halt, 4, Place(warmth=7))
+    assert "warming up" in next(walk)[desk.progress]
+    halted = next(one.fn for one in desk.room.fns.values() if one.fn and one.fn.__name__ == "halted")
+    before = Seen(Place(image="coffee"), None, 30)
+    back = halted(halt, 5, before, before.place)
+    assert (back[desk.heat], back[desk.photos], back[desk.progress]) == (30, "coffee", "")
+    assert list(walk) == [{desk._turns.ended: 4}]
+    *_, found, _, end = serve(halt, 5, Place(warmth=7))
+    assert (found[desk.heat], end) == (70, {desk._turns.ended: 5})
 
 
 def test_the_head_has_a_door_to_every_room_and_says_in_which_one_stands() -> None:
