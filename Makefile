@@ -32,7 +32,7 @@ test: setup ## run every check: the fast ones, the slow ones, the notebooks, the
 	$(PYTEST) -m "browser and not notebook"
 
 # One thread a process (here and in the slow part): two processes share the cores better than the threads of one do.
-check: setup ## lint, format, import rings and the fast tests (under two minutes)
+check: setup ## lint, format, import rings and the fast tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "not slow and not browser and not notebook"

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,8 +156,6 @@ _SHARED = (
     click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write numbers and figures there."),
 )
 
-_SHARED_NAMES = ("name", "sources", "weights", "device", "machine", "out")
-
 
 class Instrument(click.Command):
     """A command that looks: `function(view, **options) -> Answer` is the same without a terminal."""
@@ -169,7 +168,7 @@ class Instrument(click.Command):
         Raises click.UsageError for what is no such option, or not in its range.
         """
         given = self.make_context(self.name, list(words)).params
-        return {name: value for name, value in given.items() if name not in _SHARED_NAMES}
+        return {name: value for name, value in given.items() if name in signature(self.function).parameters}
 
 
 def instrument(function: Callable[..., Answer]) -> Instrument:

@@ -47,10 +47,9 @@ def tables(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, DataFrame]]:
 
     yield "sweep", pd.DataFrame([{**row, "rows": len(row["rows"])} for row in rows])
     for probe in dict.fromkeys(row["probe"] for row in rows):
-        asked = {"key": "key", "model": "model", "image": "image", "parameters": "parameters"}
         found = [
             # What the instrument calls as we do ("model") is the instrument's.
-            {**{name: row[name] for name in asked}, **one}
+            {**{name: row[name] for name in ("key", "model", "image", "parameters")}, **one}
             for row in rows
             if row["probe"] == probe
             for one in row["rows"]

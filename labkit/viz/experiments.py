@@ -116,12 +116,12 @@ def curves(
         for (name, y), (colour, marker) in zip(lines.items(), MODELS, strict=False):
             axes.plot(x, y, color=colour, marker=marker if len(x) <= 16 else None, lw=1.8, ms=6, label=name)
         axes.set(xlabel=across, ylabel=up)
-        if len(x) <= 16 and all(float(value).is_integer() for value in x):
-            axes.set_xticks(x)  # a layer and a half is none
         if logarithmic:
             axes.set(xscale="log", yscale="log")
             axes.set_xticks(x, labels=[f"{value:g}" for value in x])
             axes.xaxis.set_minor_formatter(NullFormatter())
+        elif len(x) <= 16 and all(float(value).is_integer() for value in x):
+            axes.set_xticks(x)  # a layer and a half is none
         axes.grid(color=HAIR, lw=0.6)
         axes.set_axisbelow(True)
         axes.legend()

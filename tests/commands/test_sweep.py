@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -121,15 +122,16 @@ def test_what_breaks_is_asked_again_and_then_says_how(
     say: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried, works_from = [], 3
+    command = instrument("attention")
+    looks = command.function
 
+    @functools.wraps(looks)
     def shaky(view, **own):
         tried.append(view.name)
         if len(tried) < works_from:
             raise RuntimeError("out of luck")
         return looks(view, **own)
 
-    command = instrument("attention")
-    looks = command.function
     monkeypatch.setattr(command, "function", shaky)
     asked = ("--models", "lab/vit", "--probes", "attention", "--images", "chelsea", "--workers", "0")
 
