@@ -11,6 +11,8 @@ from playwright.sync_api import Locator, Page
 from tests.browser.harness import Browser, Notes, open_page
 
 PATIENCE_MS = 90_000
+REDRAW_MS = 200
+"""A redraw in the page, beside other work on the machine; one that asked Python would take longer."""
 
 
 @dataclass(frozen=True)

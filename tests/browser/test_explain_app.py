@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import PATIENCE_MS, Room, settle, spot, wait_for_link
+from tests.browser.driving import PATIENCE_MS, REDRAW_MS, Room, settle, spot, wait_for_link
 from tests.browser.harness import Browser, changed, gradio_hub, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -43,7 +43,7 @@ def test_the_divider_follows_pointer_and_keys_and_is_kept_in_the_link(room: Page
         settle(room)
         costs.append(room.evaluate(f"{ROOM.view}.timing.cost"))
     room.mouse.up()
-    assert np.median(costs) < 20, costs
+    assert np.median(costs) < REDRAW_MS, costs
     assert ROOM.state(room, "divider") == pytest.approx(0.2, abs=0.01)
     after = picture(photo)
     wide = before.shape[1]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import PATIENCE_MS, Room, settle, spot, wait_for_link
+from tests.browser.driving import PATIENCE_MS, REDRAW_MS, Room, settle, spot, wait_for_link
 from tests.browser.harness import Browser, Notes, changed, gradio_hub, open_page, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -98,7 +98,7 @@ def test_layers_scales_and_squares_are_drawn_here_and_kept_in_the_link(
         looks.append(picture(ROOM.photo(page, 1)))
         costs.append(page.evaluate(f"{ROOM.view}.timing.cost"))
     assert all(changed(a, b) > 0.02 for a, b in pairwise(looks))
-    assert np.median(costs) < 20, costs
+    assert np.median(costs) < REDRAW_MS, costs
     page.get_by_role("button", name="linear").click()
     page.get_by_role("button", name="50 %").click()
     settle(page)

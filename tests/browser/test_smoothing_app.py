@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.driving import REDRAW_MS
 from tests.browser.harness import Browser, Notes, changed, gradio_hub, open_page, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -127,7 +128,7 @@ def test_layers_by_slider_key_and_curve_are_drawn_at_once(room: Page) -> None:
         room.evaluate(f"{VIEW}.choose({{ layer: {step % 6}, query: {step}, centred: {str(step % 4 > 1).lower()} }})")
         settle(room)
         costs.append(room.evaluate(f"{VIEW}.timing.cost"))
-    assert np.median(costs) < 20, f"median redraw {np.median(costs):.1f} ms"
+    assert np.median(costs) < REDRAW_MS, f"median redraw {np.median(costs):.1f} ms"
 
 
 def test_blocks_are_left_out_and_the_answer_is_compared(browser: Browser, hub: str, room: Page) -> None:
