@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from apps.frame import gr
 from apps.links import CARRIED, Place, address, place_from
 from apps.rooms import TITLES
 from apps.turns import QUIET, Turns
-from apps.visits import Seen, Step, alert, link_note, photo_wall, progress_bar
+from apps.visits import Seen, Step, alert, link_note, model_names, photo_wall, progress_bar
 
 Visit = Callable[[Place, Path | None], Seen | Iterator[Seen | Step]]
 Paint = Callable[[Seen], dict[Any, Any]]
@@ -86,6 +86,8 @@ class Desk:
         self.query = gr.Textbox(visible=False)
         self._turns = Turns()
         self.second: list[Any] = []  # the controls of a second model
+        self.family: gr.Radio | None = None
+        self._family: dict[str, str] = {}
 
     def controls(self, models: Sequence[str]) -> None:
         """Photos, the visitor's own picture, the model and its weights."""
@@ -101,6 +103,12 @@ class Desk:
             elem_id="model",
         )
         self.random = gr.Checkbox(label="random weights (untrained)", elem_id="random")
+
+    def kin(self, label: str, family: Mapping[str, str]) -> None:
+        """Models of the menu that differ in one thing: what it is for each -> its name. None there: no control."""
+        self._family = {what: name for what, name in family.items() if name in model_names()}
+        if self._family:
+            self.family = gr.Radio(list(self._family), label=label, value=None, elem_id="family")
 
     def beside(self, models: Sequence[str]) -> None:
         """A second model and its weights, for rooms whose Place has `other` and `other_weights`."""
@@ -146,7 +154,7 @@ class Desk:
         """
         self._visit, self._paint, self._after = visit, paint, after
         own = [self.photos, self.model, self.random, self.notice, self.progress, self.query, self.caution]
-        self._shown = [self.seen, self.place, *own, *self.second, *paints]
+        self._shown = [self.seen, self.place, *own, *filter(None, [self.family]), *self.second, *paints]
 
         def enter(request: gr.Request) -> Iterator[dict]:
             wish, complaints = place_from(self.kind, dict(request.query_params))
@@ -167,6 +175,8 @@ class Desk:
         self._hang(self.photos.picked, take_photo, here)
         self._hang(self.upload.upload, take_upload, [self.upload, *here])
         self._hang([self.model.input, self.random.input], take_model, [self.model, self.random, *here])
+        if self.family:
+            self.turn(self.family.input, self._with_kin, [self.family])
         if self.second:
             self.turn([control.input for control in self.second], _with_other, self.second)
         self.query.change(None, self.query, self.link, js=_SHOW_LINK)
@@ -237,9 +247,11 @@ class Desk:
     def _painted(self, seen: Seen) -> dict:
         place = seen.place
         beside = (place.other, place.other_weights == "none") if self.second else ()
+        kin = next((what for what, name in self._family.items() if name == place.model), None)
         return {
             **self._paint(seen),
             **dict(zip(self.second, beside, strict=True)),
+            **({self.family: kin} if self.family else {}),
             self.place: place,
             self.photos: "" if seen.own else place.image,
             self.model: place.model,
@@ -247,6 +259,9 @@ class Desk:
             self.query: address(place),
             self.caution: link_note(seen),
         }
+
+    def _with_kin(self, place: Place, what: str) -> Place:
+        return replace(place, model=self._family[what], weights="default")
 
     def _offer(self, numbers: Callable[[Seen], dict[str, Any]]) -> None:
         """The public endpoint: `client.predict("model=lab/vit&image=coffee", api_name="/read")`."""

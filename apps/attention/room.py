@@ -9,6 +9,7 @@ from apps.attention.visits import Place, Seen, model_names, move, numbers, parce
 from apps.desk import QUIET, page
 from apps.frame import gr
 from labkit.probes.attention import Bands
+from labkit.training.recipes import UPBRINGINGS
 from labkit.widgets import figures
 from labkit.widgets.attention import gradio_value, gradio_view
 
@@ -35,6 +36,7 @@ def build() -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=1, min_width=230):
                 desk.controls(model_names())
+                desk.kin("One ViT, brought up by", {what: f"lab/{name}" for what, name in UPBRINGINGS.items()})
             with gr.Column(scale=4, min_width=300):
                 desk.steps()
                 view = gradio_view(elem_id="attention", waiting='<div class="lab-wait">Opening the model …</div>')

@@ -9,6 +9,7 @@ from apps.desk import page
 from apps.explain.visits import Place, Seen, asked, move, numbers, parcel, view_of, visit
 from apps.frame import gr
 from apps.visits import model_names
+from labkit.training.recipes import TRAININGS
 from labkit.widgets.view import gradio_value, gradio_view
 
 TITLE = "Explain"
@@ -28,6 +29,7 @@ def build() -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=1, min_width=230):
                 desk.controls(model_names())
+                desk.kin("One CNN, trained on pictures", {what: f"lab/{name}" for what, name in TRAININGS.items()})
             with gr.Column(scale=5, min_width=300):
                 desk.steps()
                 view = gradio_view(

@@ -166,3 +166,15 @@ RECIPES = {
         _training("robust", attack=4 / 255, attack_steps=2),
     )
 }
+
+UPBRINGINGS = {
+    "labels": "vit-supervised",
+    "hidden patches": "vit-masked",
+    "itself": "vit-selves",
+    "turns": "vit-turns",
+    "token contrast": "vit-contrast",
+}
+"""What one ViT was taught -> its checkpoint. Token contrast comes on top of labels."""
+
+TRAININGS = {"as they are": "cnn-plain", "mixed": "cnn-cutmix", "attacked": "cnn-robust"}
+"""How one CNN was trained -> its checkpoint."""

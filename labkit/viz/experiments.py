@@ -16,6 +16,8 @@ from labkit.viz.theme import HAIR, INK, QUIET, SHARES, style
 Map = NDArray[np.floating]
 
 CHOSEN, OTHERS = "#7c2888", "#a9a9b6"
+BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)}
+"""Where a legend of many lines stands: it would cover them."""
 
 
 def rivals(
@@ -124,6 +126,6 @@ def curves(
             axes.set_xticks(x)  # a layer and a half is none
         axes.grid(color=HAIR, lw=0.6)
         axes.set_axisbelow(True)
-        axes.legend()
+        axes.legend(**(BESIDE if len(lines) > 4 else {}))
         axes.set_title(title)
         return figure

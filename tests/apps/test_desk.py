@@ -52,6 +52,7 @@ def desk() -> Desk:
 def furnished() -> Desk:
     with page("Attention", "Is it warm?", Place) as desk:
         desk.controls(["lab/vit", "cold"])
+        desk.kin("Brought up by", {"labels": "lab/vit", "frost": "cold", "pictures": "lab/resnet"})
         desk.steps()
         heat = gr.Number()
         desk.foot({"numbers.json": "Numbers"})
@@ -140,7 +141,7 @@ def test_only_the_numbers_are_public_and_every_visit_knows_its_turn(desk: Desk) 
     functions = desk.room.fns.values()
     assert [one.api_name for one in functions if one.fn and one.api_visibility == "public"] == ["read"]
     visits = [one for one in functions if one.concurrency_id == "visits" and one.api_name != "read"]
-    assert len(visits) == 5
+    assert len(visits) == 6
     assert all(one.inputs[:2] == [desk._turns.halt, desk._turns.now] for one in visits)
     assert all(one.outputs[-1] is desk._turns.ended for one in visits)
 
@@ -156,6 +157,12 @@ def test_a_stopped_visit_shows_nothing_more_and_what_is_asked_for_after_it_goes_
     assert list(walk) == [{desk._turns.ended: 4}]
     *_, found, _, end = serve(halt, 5, Place(warmth=7))
     assert (found[desk.heat], end) == (70, {desk._turns.ended: 5})
+
+
+def test_models_that_differ_in_one_thing_are_a_switch(desk: Desk) -> None:
+    assert [what for what, _ in desk.family.choices] == ["labels", "pictures"], "only those that are there"
+    assert shown(desk, Place())[1][desk.family] == "labels"
+    assert desk._with_kin(Place(image="coffee", weights="none"), "pictures") == Place("lab/resnet", image="coffee")
 
 
 def test_the_head_has_a_door_to_every_room_and_says_in_which_one_stands() -> None:

@@ -244,6 +244,22 @@ def upload(page: Page, name: str, body: bytes) -> None:
     ).first.set_input_files([{"name": name, "mimeType": "application/octet-stream", "buffer": body}])
 
 
+def test_one_photo_is_looked_at_after_five_upbringings(room: tuple[Page, Notes]) -> None:
+    page, _ = room
+    profiles = []
+    for what, name in (("hidden patches", "lab/vit-masked"), ("labels", "lab/vit-supervised")):
+        page.get_by_role("radio", name=what, exact=True).check()
+        wait_for_link(page, f"model={name.replace('/', '%2F')}")
+        expect(page.locator("#model input")).to_have_value(name)
+        assert "image=chelsea" in page.url
+        profiles.append(picture(page.locator("#attention .lk-photo")))
+    assert changed(*profiles) > 0.01
+    expect(page.get_by_role("radio", name="labels", exact=True)).to_be_checked()
+    page.get_by_role("radio", name="turns", exact=True).focus()
+    page.keyboard.press("Space")
+    wait_for_link(page, "model=lab%2Fvit-turns")
+
+
 def test_an_own_picture_is_shown_and_a_bad_one_explained(room: tuple[Page, Notes]) -> None:
     page, _ = room
     dice = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)

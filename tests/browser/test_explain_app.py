@@ -89,6 +89,15 @@ def test_menus_ask_another_method_and_another_class(room: Page) -> None:
     assert ROOM.state(room, "target") == int(second)
 
 
+def test_one_photo_is_explained_after_three_trainings(room: Page) -> None:
+    before = picture(ROOM.part(room, ".lk-photo"))
+    room.get_by_role("radio", name="attacked", exact=True).check()
+    wait_for_link(room, "model=lab%2Fcnn-robust")
+    expect(room.locator("#model input")).to_have_value("lab/cnn-robust")
+    assert changed(before, picture(ROOM.part(room, ".lk-photo"))) > 0.1
+    expect(room.get_by_role("radio", name="attacked", exact=True)).to_be_checked()
+
+
 def test_a_method_that_does_not_fit_is_said_and_the_menu_goes_back(room: Page) -> None:
     menu = ROOM.part(room, '[data-side="0"] select')
     menu.select_option("relevance")

@@ -5,17 +5,71 @@ Adds     a task that needs no labels and no decoder: four answers, made from the
 Reads    loss = mean over y in 0..3 of -log p(y | turn(x, y))         4 b pictures a step, all turns of each
          turn(x, y) = x turned y quarters to the left, by flips and a transpose: no pixel is made up
 Costs    four passes a picture; a head of 4 c weights, thrown away afterwards
-Departs  asked here of any backbone with a `head`, in the place of the paper's network in network and AlexNet
+Departs  asked of any backbone with a `head` too; the paper's AlexNet is left out
 """
 
 from __future__ import annotations
+
+from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from labkit.paper import Paper, Size
+
+PAPER = Paper(
+    number=48,
+    id="rotnet",
+    title="Unsupervised Representation Learning by Predicting Image Rotations",
+    year=2018,
+    arxiv="1803.07728",
+    claim="A network that only has to say by how much a picture was turned must know what is in it: it learns features "
+    "that tell objects apart, best in its second block, and without a label.",
+)
+
+# A network in network of so many blocks, for CIFAR's pictures.
+SIZES = {
+    "nin3": Size({"blocks": 3}, 1_004_484, 0.225e9, pixels=32),
+    "nin4": Size({"blocks": 4}, 1_411_140, 0.2507e9, pixels=32),
+    "nin5": Size({"blocks": 5}, 1_817_796, 0.277e9, pixels=32),
+}
+
 TURNS = 4
+
+
+def rotnet(*, blocks: int = 4, width: int = 192, classes: int = TURNS) -> nn.Module:
+    """The paper's network in network, `b 3 h w -> b classes`: each block sees around itself once, then mixes channels.
+
+    Two blocks halve the picture's sides, the others keep them. Raises ValueError for fewer than two blocks.
+    """
+    if blocks < 2:
+        raise ValueError(f"rotnet(blocks={blocks}): expected at least the two blocks that make the picture smaller.")
+    first, second = (width, width * 5 // 6, width // 2), (width,) * 3
+    parts = [
+        _block(3, first, kernel=5, pool=nn.MaxPool2d(3, stride=2, padding=1)),
+        _block(first[-1], second, kernel=5, pool=nn.AvgPool2d(3, stride=2, padding=1)),
+        *(_block(width, second, kernel=3, pool=None) for _ in range(blocks - 2)),
+    ]
+    return nn.Sequential(
+        OrderedDict(
+            blocks=nn.Sequential(*parts),
+            pool=nn.AdaptiveAvgPool2d(1),
+            flat=nn.Flatten(),
+            head=nn.Linear(width, classes),
+        )
+    )
+
+
+def _block(channels: int, widths: tuple[int, ...], *, kernel: int, pool: nn.Module | None) -> nn.Module:
+    parts: list[nn.Module] = []
+    for size, width in zip((kernel, 1, 1), widths, strict=True):
+        conv = nn.Conv2d(channels, width, size, padding=size // 2, bias=False)
+        nn.init.normal_(conv.weight, std=(2 / (size**2 * width)) ** 0.5)
+        parts += [conv, nn.BatchNorm2d(width), nn.ReLU()]
+        channels = width
+    return nn.Sequential(*parts, *([pool] if pool else []))
 
 
 def turned(images: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b4 3 h w"], Int64[Tensor, "b4"]]:
@@ -58,3 +112,8 @@ def features(model: nn.Module, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor
     finally:
         hook.remove()
     return seen[0]
+
+
+def tiny() -> tuple[nn.Module, Tensor]:
+    """The smallest honest pair: three narrow blocks, two odd, oblong pictures."""
+    return rotnet(blocks=3, width=12), torch.randn(2, 3, 13, 9)
