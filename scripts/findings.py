@@ -16,10 +16,9 @@ from labkit.data.street_pairs import street_pairs
 from labkit.experiments._objects import made_up, normalised, objects
 from labkit.experiments._upbringings import alike_in_place, found, grey, layers_of, profile, smooth
 from labkit.methods.objectives.unip import HYBRID, hybrid_layer
-from labkit.pretrained import Pretrained, load
+from labkit.pretrained import UPBRINGINGS, Pretrained, load
 from labkit.probes.attention import Bands
 from labkit.probes.bootstrap import interval
-from labkit.training.recipes import UPBRINGINGS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/findings.md"
 PICTURES, SCENES, OTHERS, STREETS = 500, 1000, 2, 221

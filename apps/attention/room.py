@@ -8,8 +8,8 @@ from typing import Any
 from apps.attention.visits import Place, Seen, model_names, move, numbers, parcel, verdict, visit
 from apps.desk import QUIET, page
 from apps.frame import gr
+from labkit.pretrained import UPBRINGINGS
 from labkit.probes.attention import Bands
-from labkit.training.recipes import UPBRINGINGS
 from labkit.widgets import figures
 from labkit.widgets.attention import gradio_value, gradio_view
 

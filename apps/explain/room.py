@@ -9,7 +9,7 @@ from apps.desk import page
 from apps.explain.visits import Place, Seen, asked, move, numbers, parcel, view_of, visit
 from apps.frame import gr
 from apps.visits import model_names
-from labkit.training.recipes import TRAININGS
+from labkit.pretrained import TRAININGS
 from labkit.widgets.view import gradio_value, gradio_view
 
 TITLE = "Explain"

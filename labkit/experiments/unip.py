@@ -17,10 +17,9 @@ from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.experiments._upbringings import WATCHED, different, found, grey, in_heat, layers_of, profile, smooth
 from labkit.methods.objectives.unip import HYBRID, PAPER, attention_of, distillation, hybrid_layer, unip
 from labkit.models.backbones.vit import ViT
-from labkit.pretrained import load
+from labkit.pretrained import UPBRINGINGS, load
 from labkit.probes.attention import AttentionMap, Bands, measure
 from labkit.probes.bootstrap import interval
-from labkit.training.recipes import UPBRINGINGS
 from labkit.viz import experiments as draw
 
 OTHERS = 2

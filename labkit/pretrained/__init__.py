@@ -17,10 +17,12 @@ from labkit.pretrained.opened import Pretrained, UnknownModel, Weights
 from labkit.training import cards
 from labkit.training.cards import MissingWeights
 from labkit.training.loop import MEAN, STD
-from labkit.training.recipes import RECIPES, Recipe
+from labkit.training.recipes import RECIPES, TRAININGS, UPBRINGINGS, Recipe
 
 __all__ = [
     "LITE0",
+    "TRAININGS",
+    "UPBRINGINGS",
     "MissingWeights",
     "ModelInfo",
     "Pretrained",

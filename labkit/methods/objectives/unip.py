@@ -125,4 +125,4 @@ class LastLayerPyramid(nn.Module):
 
 def tiny() -> tuple[nn.Module, Tensor]:
     """The smallest honest pair: two blocks, two heads and then four, a 3 x 2 grid."""
-    return unip(dim=8, heads=2, last_heads=4, depth=2, image=16, patch=4), torch.randn(2, 3, 12, 8)
+    return unip(dim=8, heads=2, last_heads=4, depth=2, image=15, patch=3), torch.randn(2, 3, 9, 6)
