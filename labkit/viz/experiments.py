@@ -129,3 +129,40 @@ def curves(
         axes.legend(**(BESIDE if len(lines) > 4 else {}))
         axes.set_title(title)
         return figure
+
+
+def intervals(
+    panels: Mapping[str, Mapping[str, Mapping[str, tuple[float, float, float]]]],
+    *,
+    labels: Mapping[str, str],
+    title: str = "",
+) -> Figure:
+    """Means with their intervals, (mean, low, high): panel -> row -> group, a dot with a whisker each.
+
+    labels   panel -> its quantity and unit, on its axis; the rows are those of the first panel, and so are the groups,
+             which have a colour and a mark of their own
+    """
+    with style():
+        rows = list(next(iter(panels.values())))
+        groups = list(next(iter(next(iter(panels.values())).values())))
+        height = 1.5 + (0.2 + 0.19 * len(groups)) * len(rows)
+        figure = Figure(figsize=(2.75 * len(panels) + 1.6, height), layout="constrained")
+        all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (name, panel) in zip(all_axes, panels.items(), strict=True):
+            for turn, (group, (colour, marker)) in enumerate(zip(groups, MODELS, strict=False)):
+                places = np.arange(len(rows)) + 0.19 * (turn - (len(groups) - 1) / 2)
+                means, low, high = np.array([panel[row][group] for row in rows], dtype=float).T
+                axes.hlines(places, low, high, color=colour, lw=1.8)
+                axes.plot(means, places, marker, color=colour, ms=5.5, label=group)
+            axes.set(xlabel=labels[name], yticks=range(len(rows)), yticklabels=rows)
+            axes.set_ylim(len(rows) - 0.45, -0.55)
+            axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
+            axes.margins(x=0.1)
+            axes.grid(axis="x", color=HAIR, lw=0.6)
+            axes.set_axisbelow(True)
+            axes.set_title(name)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12.5)
+        if len(groups) > 1:
+            handles, names = all_axes[0].get_legend_handles_labels()
+            figure.legend(handles, names, loc="outside lower center", ncols=len(groups))
+        return figure
