@@ -68,19 +68,34 @@ def shown(image: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
     return ((image / 4 + 0.5) * 255).round().byte().movedim(0, -1).numpy()
 
 
-def learn(model: nn.Module, lesson: Lesson, *, steps: int, batch: int = 64, rate: float = 6e-3) -> float:
+def learn(
+    model: nn.Module,
+    lesson: Lesson,
+    *,
+    steps: int,
+    batch: int = 64,
+    rate: float = 6e-3,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> float:
     """Teach the model with AdamW, the rate rising and falling once; returns its accuracy on the asked pictures, 0..1.
+
+    loss   what it is taught by, of pictures and their labels; None: the cross-entropy of its answers
 
     Pictures are drawn by the dice of the surrounding `seeded` block.
     """
+
+    def told(images: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(model(images), labels)
+
+    wrong = loss or told
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
     for _ in range(steps):
         chosen = torch.randint(len(lesson.images), (batch,))
-        loss = F.cross_entropy(model(lesson.images[chosen]), lesson.labels[chosen])
+        value = wrong(lesson.images[chosen], lesson.labels[chosen])
         optimiser.zero_grad()
-        loss.backward()
+        value.backward()
         optimiser.step()
         schedule.step()
     model.eval()

@@ -1,4 +1,4 @@
-"""Whole batches at once, on the device they are on: crop, flip, light, mixup and CutMix."""
+"""Whole batches at once, on the device they are on: crop, flip and light. (Mixtures: methods/objectives/cutmix.)"""
 
 from __future__ import annotations
 
@@ -50,29 +50,3 @@ def recolour(x: Float[Tensor, "b 3 h w"], *, rng: Generator) -> Float[Tensor, "b
     grey = (torch.rand(b, 1, 1, 1, generator=rng) < 0.2).to(x.device)
     x = x * gains
     return torch.where(grey, x.mean(dim=1, keepdim=True), x)
-
-
-def mixup(x: Tensor, targets: Tensor, *, alpha: float, rng: Generator) -> tuple[Tensor, Tensor]:
-    """x' = λ x + (1 - λ) x_shuffled with one λ ~ Beta(α, α) a batch, the same for the targets (Zhang et al. 2018)."""
-    share, other = _beta(alpha, rng), torch.randperm(len(x), generator=rng).to(x.device)
-    return share * x + (1 - share) * x[other], share * targets + (1 - share) * targets[other]
-
-
-def cutmix(x: Tensor, targets: Tensor, *, alpha: float, rng: Generator) -> tuple[Tensor, Tensor]:
-    """Paste a box of 1 - λ of the area from a shuffled batch; targets mix by the area pasted (Yun et al. 2019)."""
-    share, other = _beta(alpha, rng), torch.randperm(len(x), generator=rng).to(x.device)
-    h, w = x.shape[-2:]
-    side = math.sqrt(1 - share)
-    row, column = (int(torch.randint(length, (), generator=rng)) for length in (h, w))
-    top, bottom = max(0, round(row - side * h / 2)), min(h, round(row + side * h / 2))
-    left, right = max(0, round(column - side * w / 2)), min(w, round(column + side * w / 2))
-    x = x.clone()
-    x[:, :, top:bottom, left:right] = x[other, :, top:bottom, left:right]
-    kept = 1 - (bottom - top) * (right - left) / (h * w)
-    return x, kept * targets + (1 - kept) * targets[other]
-
-
-def _beta(alpha: float, rng: Generator) -> float:
-    # Two Gamma draws make a Beta draw; torch's own Beta takes no generator.
-    first, second = torch._standard_gamma(torch.full((2,), alpha), generator=rng).tolist()
-    return first / (first + second)

@@ -13,11 +13,12 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor, nn
 
 from labkit.methods.objectives.adversarial import attacked
+from labkit.methods.objectives.cutmix import cutmix, mixup
 from labkit.methods.objectives.masked import MaskedAutoencoder
 from labkit.methods.objectives.rotnet import TURNS, Rotation
 from labkit.methods.objectives.self_distillation import SelfDistillation
 from labkit.methods.objectives.toco import TokenContrast
-from labkit.training.augment import cutmix, mixup, random_view, recolour
+from labkit.training.augment import random_view, recolour
 from labkit.training.recipes import Recipe
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
