@@ -160,13 +160,14 @@ class Contrast(Task):
         self.objective = TokenContrast(model)
 
     def ask(self, pixels: Tensor, labels: Tensor, epoch: int, rng: Generator) -> Asked:
-        logits, last, maps = self.objective(normalise(self.view(pixels, epoch, rng)))
+        logits, last, maps = self.objective.look(normalise(self.view(pixels, epoch, rng)))
+        answers = logits.float().transpose(0, 1)
         loss = F.cross_entropy(
-            logits.float().flatten(0, 1), labels.repeat(len(logits)), label_smoothing=self.recipe.smoothing
+            answers.flatten(0, 1), labels.repeat(len(answers)), label_smoothing=self.recipe.smoothing
         )
         if self.recipe.contrast and epoch >= self.recipe.epochs // 2:  # poor early maps would pull all together
             loss = loss + self.recipe.contrast * self.objective.contrast(last.float(), maps, labels)
-        return Asked(loss, int((logits[0].argmax(1) == labels).sum()), len(labels))
+        return Asked(loss, int((answers[0].argmax(1) == labels).sum()), len(labels))
 
 
 TASKS = {"labels": Labels, "masked": Masked, "turns": Turns, "selves": Selves, "contrast": Contrast}

@@ -250,10 +250,10 @@ def test_token_contrast_answers_as_the_model_does_and_its_maps_belong_to_the_mid
     model = small(depth=4).eval()
     task = toco.TokenContrast(model, teacher_block=-2)
     images = torch.randn(2, 3, 16, 16)
-    logits, last, maps = task(images)
-    torch.testing.assert_close(logits[0], model(images))
+    logits, last, maps = task.look(images)
+    torch.testing.assert_close(logits[:, 0], model(images))
     middle = model.blocks[2](model.blocks[1](model.blocks[0](model.embed(images))))[:, 1:]
-    torch.testing.assert_close(logits[2], task.early(middle.amax(dim=1)))
+    torch.testing.assert_close(logits[:, 2], task.early(middle.amax(dim=1)))
     torch.testing.assert_close(maps, toco.class_maps(middle, task.early.weight, grid=(4, 4)))
     assert not maps.requires_grad
     assert last.shape == (2, 16, 8)

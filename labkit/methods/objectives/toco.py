@@ -9,9 +9,10 @@ Reads    cam = relu(W z_m)  ->  0..1                       b classes h w    z_m:
          PTC = ½ (1 - Σ_{A=1} |cos(f_i, f_j)| / (n₁ + 1)) + ½ Σ_{A=0} |cos(f_i, f_j)| / (n₀ + 1)       f: last tokens
          CTC = - log(pos / (pos + Σ neg)), of exp(teacher · student / 0.5)
 Costs    one product n x n a picture, and one linear classifier; CTC: a pass of the model for each crop
-Departs  one class a picture, so cross-entropy and not the multi-label margin; the last tokens share the classifier of
-         the class token; maps of one scale; the segmentation branch with its pixel refinement is left out. The
-         authors' code adds a term without a positive to CTC; this is the equation of the paper
+Departs  one class a picture, so cross-entropy and not the multi-label margin; the classifier of the last tokens is
+         asked about the class token, too; maps of one scale, where the paper sums three, each with its mirror image;
+         of CTC there is the equation, no projector and no crops; the segmentation branch with its pixel refinement is
+         left out. The authors' code adds a term without a positive to CTC; this is the equation of the paper
 """
 
 from __future__ import annotations
@@ -22,6 +23,23 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from labkit.models.backbones.vit import ViT
+from labkit.paper import Paper, Size
+
+PAPER = Paper(
+    number=1,
+    id="toco",
+    title="Token Contrast for Weakly-Supervised Semantic Segmentation",
+    year=2023,
+    arxiv="2303.01267",
+    claim="A ViT's last patch tokens become alike, while a middle block still tells objects apart: if its class map "
+    "says which of the last tokens belong together, they stay apart, and their class map lies better on the object.",
+)
+
+# ViT-B/16 with the classifiers of the last and of a middle block; 20 classes are those of PASCAL VOC, 80 of COCO.
+SIZES = {
+    "b16_voc": Size({"classes": 20}, 85_829_376, 78.494e9, pixels=448),
+    "b16_coco": Size({"classes": 80}, 85_921_536, 78.495e9, pixels=448),
+}
 
 BACKGROUND, UNSURE = 0, -1
 """Cell labels beside the classes, which count from 1."""
@@ -93,25 +111,63 @@ class TokenContrast(nn.Module):
         self.teacher_block = teacher_block % depth
         self.early = nn.Linear(vit.head.in_features, vit.head.out_features, bias=False)
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Three logits, the last tokens, and the class maps that say which of them belong together.
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b three classes"]:
+        """Logits of the class token, of the strongest last and of the strongest middle patch tokens."""
+        return self.answers(*self.tokens(images))
 
-        Logits `3 b classes`: of the class token, the strongest last and the strongest middle patch tokens. Tokens
-        `b n c`, maps `b classes h w` in 0..1, without a gradient.
-        """
+    def tokens(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b n c"]]:
+        """What the middle block gives out, and what the last one does, behind the norm; the class token comes first."""
         x = self.vit.embed(images)
         for i, block in enumerate(self.vit.blocks):
             x = block(x)
             if i == self.teacher_block:
-                middle = x[:, 1:]
-        last = self.vit.norm(x)
-        strongest = self.vit.head(last[:, 1:].amax(dim=1))
-        logits = torch.stack([self.vit.head(last[:, 0]), strongest, self.early(middle.amax(dim=1))])
+                middle = x
+        return middle, self.vit.norm(x)
+
+    def answers(self, middle: Float[Tensor, "b n c"], last: Float[Tensor, "b n c"]) -> Float[Tensor, "b three classes"]:
+        """The logits of `forward`. Strongest: the largest value of each channel over all patches."""
+        told = (
+            self.vit.head(last[:, 0]),
+            self.vit.head(last[:, 1:].amax(dim=1)),
+            self.early(middle[:, 1:].amax(dim=1)),
+        )
+        return torch.stack(told, dim=1)
+
+    def look(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, Tensor, Tensor]:
+        """The logits `b 3 classes`, the last patch tokens, and the maps that say which of them belong together.
+
+        Tokens `b n c`; maps `b classes h w` of the middle block, 0..1, without a gradient.
+        """
+        middle, last = self.tokens(images)
         h, w = (side // self.vit.patch for side in images.shape[-2:])
         with torch.no_grad():
-            maps = class_maps(middle.float(), self.early.weight, grid=(h, w))
-        return logits, last[:, 1:], maps
+            maps = class_maps(middle[:, 1:].float(), self.early.weight, grid=(h, w))
+        return self.answers(middle, last), last[:, 1:], maps
 
     def contrast(self, last: Tensor, maps: Tensor, labels: Int64[Tensor, "b"]) -> Float[Tensor, ""]:
         """PTC of the last tokens by the middle block's class map."""
         return patch_token_contrast(last, affinity(cell_labels(maps, labels)))
+
+
+def toco(
+    *,
+    dim: int = 768,
+    depth: int = 12,
+    heads: int = 12,
+    patch: int = 16,
+    image: int = 224,
+    classes: int = 20,
+    teacher_block: int = -3,
+) -> TokenContrast:
+    """ViT-B/16 with both classifiers; `image` is the side, in pixels, that its positions are made for.
+
+    The classifiers have no bias: a class map is their product with every token.
+    """
+    vit = ViT(dim=dim, depth=depth, heads=heads, patch=patch, image=image, classes=classes)
+    vit.head = nn.Linear(dim, classes, bias=False)
+    return TokenContrast(vit, teacher_block=teacher_block)
+
+
+def tiny() -> tuple[nn.Module, Tensor]:
+    """The smallest honest pair of model and input: three blocks, of which the first is the teacher."""
+    return toco(dim=8, depth=3, heads=2, patch=3, image=15, classes=5), torch.randn(2, 3, 15, 12)
