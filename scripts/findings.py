@@ -10,19 +10,26 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from labkit.data.street_pairs import street_pairs
+from labkit.experiments._apart import by_depth
+from labkit.experiments._explained import DICE, KINDS, METHODS, UNITS, difference
+from labkit.experiments._explained import table as explained
 from labkit.experiments._objects import made_up, normalised, objects
 from labkit.experiments._upbringings import alike_in_place, found, grey, layers_of, profile, smooth
+from labkit.experiments.robust_explain import tells, told_by_most
 from labkit.methods.objectives.unip import HYBRID, hybrid_layer
-from labkit.pretrained import UPBRINGINGS, Pretrained, load
+from labkit.pretrained import TRAININGS, UPBRINGINGS, Pretrained, load
 from labkit.probes.attention import Bands
 from labkit.probes.bootstrap import interval
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/findings.md"
 PICTURES, SCENES, OTHERS, STREETS = 500, 1000, 2, 221
 """Photos; made-up scenes and the things in each beside the first; pairs of streets: all there are."""
+LARGEST, DRAWN, EXPLAINED, MASKS = 0.5, 400, 60, 400
+"""What an object covers of a photo at most (0..1); photos asked about, those explained, and RISE's masks for each."""
 
 
 def with_interval(values: Tensor, minus: Tensor | None = None, *, signed: bool = False) -> str:
@@ -39,9 +46,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def upbringings() -> dict[str, tuple[Pretrained, Tensor]]:
-    """Each upbringing's model, with the photos as it takes them."""
+    """Each upbringing's model, and one that has learned nothing, with the photos as all of them take them."""
     opened = {what: load(f"lab/{name}", device="cpu") for what, name in UPBRINGINGS.items()}
-    return {what: (one, objects(one, count=PICTURES, seed=0).images) for what, one in opened.items()}
+    photos = objects(opened["labels"], count=PICTURES, seed=0).images
+    opened["untrained"] = load("lab/vit-supervised", weights=None, device="cpu")
+    return {what: (one, photos) for what, one in opened.items()}
 
 
 def patterns() -> str:
@@ -91,7 +100,54 @@ def streets() -> str:
     return table(["taught by", *(f"layer {i + 1}" for i in range(len(alike)))], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"patterns": patterns, "objects": layers_find, "streets": streets}
+def apart() -> str:
+    """The cosine of two tokens on the object (in its box) or beside it less that of one on and one beside it."""
+    gaps = {}
+    for what in ("labels", "token contrast"):
+        opened = load(f"lab/{UPBRINGINGS[what]}", device="cpu")
+        seen = objects(opened, count=PICTURES, seed=0, largest=LARGEST)
+        cells = seen.cells(opened.model.patch) > 0.5
+        both = cells.any(dim=1) & ~cells.all(dim=1)  # else there is no such pair
+        gaps[what] = by_depth(opened.model, seen.images[both], seen.masks[both])
+    pairs = zip(gaps["token contrast"].gap, gaps["labels"].gap, strict=True)
+    rows = [
+        *([what, *map(with_interval, one.gap)] for what, one in gaps.items()),
+        ["the second less the first", *(with_interval(*pair, signed=True) for pair in pairs)],
+        *([f"{what}: all pairs", *map(with_interval, one.mean)] for what, one in gaps.items()),
+    ]
+    return table(["taught by", *(f"block {i + 1}" for i in range(len(rows[0]) - 2)), "behind the norm"], rows)
+
+
+def explanations() -> str:
+    """What each method's map is worth on each training, then what the attacked training adds to it."""
+    opened = {what: load(f"lab/{name}", device="cpu") for what, name in TRAININGS.items()}
+    drawn = objects(next(iter(opened.values())), count=DRAWN, seed=0, largest=LARGEST)
+    right = [tells(one.model, drawn) for one in opened.values()]
+    seen = told_by_most(drawn, torch.stack(right), count=EXPLAINED)
+    found = explained({what: one.model for what, one in opened.items()}, seen, masks=MASKS)
+    told = [[what, with_interval(is_right.float())] for what, is_right in zip(opened, right, strict=True)]
+    parts = [table(["trained on pictures", f"told right, of {DRAWN}"], told)]
+    for number, unit in UNITS.items():
+        rows = [
+            [method, *(with_interval(one.scores[method][number]) for one in found.values())]
+            for method in (*METHODS, DICE)
+        ]
+        parts.append(table([f"{number} ({unit})", *found], rows))
+    gained = {
+        f"{kind}: {', '.join(methods)}": [difference(found, "attacked", "as they are", n, methods) for n in UNITS]
+        for kind, methods in KINDS.items()
+    }
+    rows = [[kind, *(with_interval(one, signed=True) for one in each)] for kind, each in gained.items()]
+    return "\n\n".join([*parts, table(["attacked less as they are", *UNITS], rows)])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "patterns": patterns,
+    "objects": layers_find,
+    "streets": streets,
+    "apart": apart,
+    "explanations": explanations,
+}
 
 
 def with_table(page: str, name: str, made: str) -> str:

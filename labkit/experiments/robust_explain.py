@@ -51,7 +51,7 @@ WAYS = {"": Explained.mean, " / confidence": Explained.share}
 def experiment(
     *,
     pictures: Annotated[int, Slider(8, 96, 4), "how many are explained"] = 20,
-    masks: Annotated[int, Slider(50, 1000, 50), "of RISE, a picture"] = 100,
+    masks: Annotated[int, Slider(50, 1000, 50), "of RISE, a picture; its paper takes 4000"] = 100,
     attack: Annotated[float, Slider(0.5, 8, 0.5), "how far each colour moves under attack, of 255"] = 4.0,
     largest: Annotated[float, Slider(0.1, 0.9, 0.1), "share of the picture that the object's box covers at most"] = 0.5,
     photo: Annotated[int, Slider(1, 8), "which of the pictures is shown"] = 1,

@@ -56,6 +56,7 @@ def test_the_maps_are_the_middle_block_s_and_lie_as_the_picture():
 def test_ptc_moves_the_last_tokens_and_not_the_map_that_teaches():
     model = toco(**SMALL)
     _, tokens, maps = model.look(torch.randn(2, 3, 15, 12))
+    assert not maps.requires_grad
     model.contrast(tokens, maps, torch.tensor([1, 4])).backward()
     assert model.early.weight.grad is None
     assert model.vit.head.weight.grad is None
