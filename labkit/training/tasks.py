@@ -160,6 +160,7 @@ class Contrast(Task):
         self.objective = TokenContrast(model)
 
     def ask(self, pixels: Tensor, labels: Tensor, epoch: int, rng: Generator) -> Asked:
+        """Cross-entropy of all three answers, and from half the way on the contrast of the last tokens."""
         logits, last, maps = self.objective.look(normalise(self.view(pixels, epoch, rng)))
         answers = logits.float().transpose(0, 1)
         loss = F.cross_entropy(
