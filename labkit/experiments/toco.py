@@ -68,7 +68,7 @@ class Found:
 
 def experiment(
     *,
-    carrier: Annotated[Literal["shape", "colour", "texture"], "what names the object"] = "colour",
+    carrier: Annotated[Literal["shape", "colour", "texture"], "its name; maps of shapes are poor"] = "colour",
     steps: Annotated[int, Slider(20, 1000, 20), "of training in all"] = 80,
     start: Annotated[float, Slider(0.0, 0.9, 0.1), "share of them before PTC begins"] = 0.6,
     weight: Annotated[float, Slider(0.1, 2.0, 0.1), "of PTC beside the classes' losses"] = 0.5,
@@ -121,12 +121,12 @@ def experiment(
             interval(overlap[PTC], overlap[NONE]).above_zero,
         ),
         because=(
-            f"Without PTC, tokens on the object and beside it are {depth[NONE][teacher - 1]:.2f} of a cosine apart "
+            f"Named by {carrier}, an object's tokens and the rest are {depth[NONE][teacher - 1]:.2f} of a cosine apart "
             f"behind block {teacher}, {depth[NONE][-1]:.2f} in the end; with PTC {depth[PTC][-1]:.2f}, told the true "
-            f"mask {depth[TOLD][-1]:.2f}. The last class map overlaps the object by {overlap[NONE].mean():.2f}, with "
-            f"PTC by {overlap[PTC].mean():.2f}; that of block {teacher} by {middle[NONE].mean():.2f} and "
-            f"{middle[PTC].mean():.2f}. When PTC began, {unsure:.0%} of the cells were unsure, and {on_object:.0%} of "
-            "those called object were."
+            f"mask {depth[TOLD][-1]:.2f}. The last map overlaps it by {overlap[NONE].mean():.2f}, with PTC by "
+            f"{overlap[PTC].mean():.2f} (block {teacher}'s: {middle[PTC].mean():.2f}), its highest pixel lies on it in "
+            f"{lies[NONE].pointing.mean():.0%} and {lies[PTC].pointing.mean():.0%}. When PTC began, {unsure:.0%} of "
+            f"the cells were unsure, and {on_object:.0%} of those called object were."
         ),
         numbers={
             f"{what}, {way}": Number(value.mean().item(), unit)
