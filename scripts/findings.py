@@ -154,7 +154,8 @@ def with_table(page: str, name: str, made: str) -> str:
     """The page with what stands between `<!-- name:` and the next `<!-- end -->` made anew."""
     start = page.index(f"<!-- {name}:")
     end = page.index("<!-- end -->", start)
-    return f"{page[:start]}<!-- {name}: python scripts/findings.py {name} -->\n\n{made}\n\n{page[end:]}"
+    command = f"`python scripts/findings.py {name}`"
+    return f"{page[:start]}<!-- {name}: -->\n\n{made}\n\n{command}\n\n{page[end:]}"
 
 
 def main() -> int:
