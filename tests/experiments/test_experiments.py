@@ -68,7 +68,6 @@ def test_it_answers_in_full_and_the_same_twice(one):
     assert not any(math.isinf(number.value) for number in first.numbers.values())
     assert first.figures
     assert all(isinstance(figure, Figure) and figure.axes for figure in first.figures.values())
-    assert first.seconds < 120
 
 
 @pytest.mark.slow
