@@ -168,7 +168,8 @@ class Instrument(click.Command):
         Raises click.UsageError for what is no such option, or not in its range.
         """
         given = self.make_context(self.name, list(words)).params
-        return {name: value for name, value in given.items() if name in signature(self.function).parameters}
+        mine = signature(self.function).parameters
+        return {name: value for name, value in given.items() if name in mine}
 
 
 def instrument(function: Callable[..., Answer]) -> Instrument:

@@ -87,20 +87,35 @@ def learn(
     def told(images: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(model(images), labels)
 
-    wrong = loss or told
+    def drawn() -> Tensor:
+        chosen = torch.randint(len(lesson.images), (batch,))
+        return (loss or told)(lesson.images[chosen], lesson.labels[chosen])
+
+    descend(model, drawn, steps=steps, rate=rate)
+    model.eval()
+    with torch.inference_mode():
+        return (model(lesson.asked).argmax(dim=1) == lesson.answers).float().mean().item()
+
+
+def descend(model: nn.Module, loss: Callable[[], Tensor], *, steps: int, rate: float) -> list[float]:
+    """Change the model for a smaller loss, with AdamW, the rate rising and falling once; returns each step's loss.
+
+    loss   what the model is asked in one step, on pictures that it draws itself, and how wrong it is
+
+    The model is left in train mode.
+    """
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
+    losses = []
     for _ in range(steps):
-        chosen = torch.randint(len(lesson.images), (batch,))
-        value = wrong(lesson.images[chosen], lesson.labels[chosen])
+        value = loss()
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
         schedule.step()
-    model.eval()
-    with torch.inference_mode():
-        return (model(lesson.asked).argmax(dim=1) == lesson.answers).float().mean().item()
+        losses.append(value.item())
+    return losses
 
 
 def taught(mixer: Callable[[int, int], nn.Module], book: Lesson, *, steps: int, seed: int) -> tuple[Scaffold, float]:

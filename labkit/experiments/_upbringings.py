@@ -13,7 +13,7 @@ from labkit.models.backbones.vit import ViT
 from labkit.pretrained import Pretrained
 from labkit.probes.attention import attention_maps, measure
 from labkit.probes.bootstrap import interval
-from labkit.taps import reading
+from labkit.probes.layers import layers
 
 WATCHED = 64
 """Pictures whose attention is measured."""
@@ -53,12 +53,9 @@ def smooth(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     return one.expand_as(images)
 
 
-@torch.inference_mode()
 def layers_of(vit: ViT, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b cells c"]]:
     """What each layer makes of the patches."""
-    with reading(vit, "b n c") as seen:
-        vit(images)
-    return [tokens[:, 1:] for tokens in seen.values()]
+    return [layer.tokens for layer in layers(vit, images)]
 
 
 def found(

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import seeded
+from labkit.experiments._lessons import descend, seeded
 from labkit.experiments._objects import objects, picture
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.methods.objectives.rotnet import PAPER, TURNS, Rotation, rotnet, turned
@@ -120,17 +120,12 @@ def experiment(
 
 def teach(task: Rotation, photos: Float[Tensor, "n 3 h w"], *, steps: int) -> list[float]:
     """Teach the task; the loss of each step."""
-    optimiser = torch.optim.AdamW(task.parameters(), lr=RATE, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.2)
-    losses = []
-    for _ in range(steps):
+
+    def drawn() -> Tensor:
         loss, _ = task.loss(photos[torch.randint(len(photos), (BATCH,))])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.item())
-    return losses
+        return loss
+
+    return descend(task, drawn, steps=steps, rate=RATE)
 
 
 @torch.inference_mode()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from labkit.data.scenes import Carrier, scene
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import pixels_of, seeded
+from labkit.experiments._lessons import descend, pixels_of, seeded
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.models.backbones.scse import PAPER, UNet
 from labkit.taps import holding
@@ -127,15 +127,12 @@ def taught(kind: str, book: Book, *, join: str, steps: int, seed: int) -> UNet:
     with seeded(seed):
         model = UNet(dim=DIM, floors=FLOORS, classes=OWNERS, kind=kind, join=join)
     with seeded(seed + 1):
-        optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.2)
-        for _ in range(steps):
+
+        def drawn() -> Tensor:
             chosen = torch.randint(len(book.images), (BATCH,))
-            loss = F.cross_entropy(model(book.images[chosen]), book.owners[chosen])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+            return F.cross_entropy(model(book.images[chosen]), book.owners[chosen])
+
+        descend(model, drawn, steps=steps, rate=RATE)
     return model.eval()
 
 

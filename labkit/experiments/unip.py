@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import seeded
+from labkit.experiments._lessons import descend, seeded
 from labkit.experiments._objects import made_up, objects, picture
 from labkit.experiments._readout import Number, Readout, verdict_of
 from labkit.experiments._upbringings import WATCHED, different, found, grey, in_heat, layers_of, profile, smooth
@@ -176,20 +176,14 @@ def steal(teacher: ViT, layer: int, images: Float[Tensor, "b 3 h w"], *, steps: 
         heads = teacher.blocks[layer].attn.heads
         student = unip(dim=DIM, heads=HEADS, last_heads=heads, depth=DEPTH, image=side, patch=teacher.patch)
         fresh = asks(student, asked)
-        optimiser = torch.optim.AdamW(student.parameters(), lr=RATE, weight_decay=0.05)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.2)
-        losses = []
-        student.train()
-        for _ in range(steps):
+
+        def drawn() -> Tensor:
             batch = shown[torch.randint(len(shown), (BATCH,))]
             with torch.no_grad():
                 target = attention_of(teacher, batch, layer=layer)
-            loss = distillation(attention_of(student, batch, layer=-1), target)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            losses.append(loss.item())
+            return distillation(attention_of(student, batch, layer=-1), target)
+
+        losses = descend(student, drawn, steps=steps, rate=RATE)
     learned = asks(student.eval(), asked)
     middle = (side // teacher.patch) ** 2 // 2 + side // teacher.patch // 2
     views = [

@@ -16,7 +16,7 @@ from torch import Tensor
 from labkit.data.scenes import CATEGORIES, SHAPES, scene
 from labkit.data.transforms import Transform
 from labkit.experiments._knobs import Slider
-from labkit.experiments._lessons import seeded
+from labkit.experiments._lessons import descend, seeded
 from labkit.experiments._mixers import macs
 from labkit.experiments._objects import normalised, objects, picture
 from labkit.experiments._readout import Number, Readout, verdict_of
@@ -223,15 +223,12 @@ def taught(
     """A reader of one block that has learned to answer from all patches; nothing of the encoder moves."""
     with seeded(seed):
         reader = Reader(tokens.shape[2], dim=DIM, heads=4, depth=1, questions=len(SHAPES), answers=4)
-        optimiser = torch.optim.AdamW(reader.parameters(), lr=RATE, weight_decay=0.05)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=STEPS, pct_start=0.2)
-        for _ in range(STEPS):
+
+        def drawn() -> Tensor:
             some = torch.randint(len(tokens), (32,))
-            loss = F.cross_entropy(reader(tokens[some], asked[some]), answers[some])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+            return F.cross_entropy(reader(tokens[some], asked[some]), answers[some])
+
+        descend(reader, drawn, steps=STEPS, rate=RATE)
     return reader.eval()
 
 
