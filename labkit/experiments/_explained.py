@@ -152,15 +152,6 @@ def worth(found: Mapping[str, Explained]) -> dict[str, Number]:
     return numbers
 
 
-def written(found: Mapping[str, Explained], number: str) -> str:
-    """One number of the table in Markdown: a row a method, a column a model, each with half its interval of 95 %."""
-    lines = [["", *found], ["---", *("---:" for _ in found)]]
-    for method in (*next(iter(found.values())).maps, DICE):
-        each = [interval(one.scores[method][number]) for one in found.values()]
-        lines.append([method, *(f"{one.mean:.3f} ± {widest([one]):.3f}" for one in each)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def drawn_table(found: Mapping[str, Explained]) -> Figure:
     """The table with its intervals, a panel a number."""
     methods = (*next(iter(found.values())).maps, DICE)

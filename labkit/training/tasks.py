@@ -74,11 +74,8 @@ class Labels(Task):
         )
         x = x.contiguous(memory_format=torch.channels_last)
         if recipe.attack:
-            start = torch.empty(x.shape).uniform_(-1, 1, generator=rng).to(x)
             scale = 1 / torch.tensor(STD, device=x.device).view(1, 3, 1, 1)
-            x = attacked(
-                self.model, x, targets, radius=recipe.attack, steps=recipe.attack_steps, scale=scale, start=start
-            )
+            x = attacked(self.model, x, targets, radius=recipe.attack, steps=recipe.attack_steps, scale=scale, rng=rng)
         logits = self.model(x)
         loss = self._loss(logits.float(), targets, x)
         if mixed:

@@ -98,6 +98,24 @@ def test_a_lesson_is_learned_without_touching_the_dice():
         assert learn(model, book, steps=40) == taught
 
 
+class Fickle(torch.nn.Module):
+    """Answers right when it is asked, and anything while it learns."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+        self.answers = torch.nn.functional.one_hot(answers).float()
+
+    def forward(self, images):
+        told = self.answers if len(images) == len(self.answers) else torch.ones(len(images), self.answers.shape[1])
+        return self.weight * (-told if self.training else told)
+
+
+def test_who_is_taught_is_asked_in_eval_mode():
+    book = scenes(seed=3, about="colour", size=24, learn=96, ask=48)
+    assert learn(Fickle(book.answers), book, steps=4) == 1.0
+
+
 def test_who_only_guesses_has_not_learned():
     book = scenes(seed=3, about="colour", size=24, learn=96, ask=48)
     assert book.chance == 0.25

@@ -168,10 +168,6 @@ def test_the_rows_of_the_table_are_means_and_the_widest_interval(monkeypatch):
     # With two pictures an interval goes from the one to the other: [0.1, 0.5], [0.2, 0.4].
     wanted = {"energy, x, a": 0.3, "energy, x, b": 0.3, "energy, x, c": 0.3, "energy, ± at most": 0.2}
     assert rows == pytest.approx(wanted)
-    said = explained.written({"x": scored(), "y": scored()}, "energy").splitlines()
-    assert said[:2] == ["|  | x | y |", "| --- | ---: | ---: |"]
-    assert said[3] == "| b | 0.300 ± 0.100 | 0.300 ± 0.100 |"
-    assert len(said) == 2 + 4, "maps of dice are there, too"
 
 
 # The table

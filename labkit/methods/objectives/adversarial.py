@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
 
 def attacked(
@@ -24,13 +24,13 @@ def attacked(
     radius: float,
     steps: int,
     scale: Float[Tensor, "1 3 1 1"] | float = 1.0,
-    start: Float[Tensor, "b 3 h w"] | None = None,
+    rng: Generator | None = None,
 ) -> Float[Tensor, "b 3 h w"]:
     """Pictures within `radius` of x that the model gets as wrong as `steps` of gradient can make it.
 
     radius   in units of RGB 0..1; `scale` is what one such unit is in the units of x (1 / std, for normalised pictures)
     targets  shares of the classes, as for cross-entropy
-    start    a point in the box, -1..1 in units of the radius; None: the picture itself
+    rng      the dice that draw the point of the box where the steps begin; None: they begin at the picture itself
 
     The step is 2.5 radius / steps. No gradient reaches the model's weights. Raises ValueError for a radius below 0 or
     no steps.
@@ -38,7 +38,7 @@ def attacked(
     if radius < 0 or steps < 1:
         raise ValueError(f"attacked(radius={radius}, steps={steps}): expected radius >= 0 and at least one step.")
     reach = torch.as_tensor(radius * scale, dtype=x.dtype, device=x.device)
-    moved = torch.zeros_like(x) if start is None else start * reach
+    moved = torch.zeros_like(x) if rng is None else torch.empty(x.shape).uniform_(-1, 1, generator=rng).to(x) * reach
     for _ in range(steps):
         moved.requires_grad_()
         with torch.enable_grad():

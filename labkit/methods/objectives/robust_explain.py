@@ -63,11 +63,10 @@ class Robust(nn.Module):
     def worst(
         self, images: Float[Tensor, "b 3 h w"], labels: Int64[Tensor, "b"], *, rng: Generator | None = None
     ) -> Float[Tensor, "b 3 h w"]:
-        """The pictures within `radius` that the model gets most wrong, from a random start; rng: its dice."""
+        """The pictures within `radius` that the model gets most wrong; rng: see `attacked`."""
         targets = F.one_hot(labels, self.model.head.out_features).to(images)
-        start = torch.empty(images.shape).uniform_(-1, 1, generator=rng).to(images)
         scale = 1 / torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
-        return attacked(self, images, targets, radius=self.radius, steps=self.steps, scale=scale, start=start)
+        return attacked(self, images, targets, radius=self.radius, steps=self.steps, scale=scale, rng=rng)
 
     def loss(
         self, images: Float[Tensor, "b 3 h w"], labels: Int64[Tensor, "b"], *, rng: Generator | None = None
