@@ -29,9 +29,9 @@ test: setup ## run every check: the fast ones, the slow ones, the notebooks, the
 	@$(MAKE) --no-print-directory check
 	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "slow and not browser and not notebook"
 	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal -m notebook
-	$(PYTEST) -m "browser and not notebook"
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "browser and not notebook"
 
-# One thread a process (here and in the slow part): two processes share the cores better than the threads of one do.
+# One thread a process (here and wherever there are two): two processes share the cores better than the threads of one do.
 check: setup ## lint, format, import rings and the fast tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .

@@ -87,6 +87,11 @@ def open_page(
         context.close()
 
 
+def port_of(first: int, worker_id: str) -> int:
+    """Where this test process begins to look for a port: two that look at once would both find the same one free."""
+    return first if worker_id == "master" else first + 60 * int(worker_id.removeprefix("gw"))
+
+
 @contextlib.contextmanager
 def _running(server: _servers.Server) -> Iterator[_servers.Server]:
     try:

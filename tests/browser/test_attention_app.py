@@ -15,18 +15,12 @@ from playwright.sync_api import Page, expect
 
 from apps.rooms import TITLES
 from tests.browser.driving import REDRAW_MS
-from tests.browser.harness import Browser, Notes, changed, gradio_hub, open_page, picture
+from tests.browser.harness import Browser, Notes, changed, open_page, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PATIENCE_MS = 90_000
 VIEW = "document.querySelector('#attention .lk-host')?.view"
 START = "attention/?model=lab%2Fvit&image=chelsea&layer=2&head=1&query=9"
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[str]:
-    with gradio_hub() as address:
-        yield address
 
 
 @pytest.fixture

@@ -10,18 +10,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.harness import Browser, Notes, gradio_hub, open_page
+from tests.browser.harness import Browser, Notes, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PATIENCE_MS = 90_000
 START = "?model=lab%2Fvit&image=coffee&beside=lab%2Fresnet&instruments=explain%2Cattention%2Csimilarity"
 WALL = "document.querySelector('.cm-wall')"
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[str]:
-    with gradio_hub("compare", port=7400) as address:
-        yield address
 
 
 @pytest.fixture

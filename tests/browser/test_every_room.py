@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from apps.rooms import TITLES
-from tests.browser.harness import Browser, gradio_hub, open_page
+from tests.browser.harness import Browser, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PATIENCE_MS = 90_000
 PAGES = ("", *(f"{name}/" for name in TITLES))
 VIEWED = [name for name in TITLES if name not in ("papers", "compare")]
 """Rooms with a live view."""
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[str]:
-    with gradio_hub(port=7480) as address:
-        yield address
 
 
 def enter(page: Page, hub: str, path: str) -> None:

@@ -12,18 +12,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.driving import PATIENCE_MS, REDRAW_MS, Room, settle, spot, wait_for_link
-from tests.browser.harness import Browser, changed, gradio_hub, picture
+from tests.browser.harness import Browser, changed, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ROOM = Room("explain", start="explain/?model=lab%2Fresnet&image=chelsea&left=gradcam&right=occlusion", height=1300)
 LONG = "explain/?model=timm%2Fresnet18&weights=none&image=coffee&left=gradcam&right=rise&masks=8000"
 """RISE on pictures of 224 pixels: it takes much longer than a visitor waits."""
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[str]:
-    with gradio_hub("explain", port=7300) as address:
-        yield address
 
 
 @pytest.fixture

@@ -13,18 +13,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.driving import PATIENCE_MS, REDRAW_MS, Room, settle, spot, wait_for_link
-from tests.browser.harness import Browser, Notes, changed, gradio_hub, open_page, picture
+from tests.browser.harness import Browser, Notes, changed, open_page, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ROOM = Room(
     "field", start="field/?model=lab%2Fvit&image=chelsea&layer=2&other_layer=2&down=0.3&across=0.3", height=1500
 )
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[str]:
-    with gradio_hub("field", port=7360) as address:
-        yield address
 
 
 @pytest.fixture

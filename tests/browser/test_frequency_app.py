@@ -12,18 +12,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.driving import PATIENCE_MS, REDRAW_MS, Room, settle, wait_for_link
-from tests.browser.harness import Browser, Notes, changed, gradio_hub, open_page, picture
+from tests.browser.harness import Browser, Notes, changed, open_page, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ROOM = Room("frequency", start="frequency/?model=lab%2Fvit&image=chelsea&layer=2", height=1900)
 SLOW = "frequency/?model=timm%2Fvit_small_patch16_224&weights=none&image=chelsea&layer=2"
 """Large enough that all cutoffs take seconds: 14 photos of 224 pixels, 21 times."""
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[str]:
-    with gradio_hub("frequency", port=7340) as address:
-        yield address
 
 
 @pytest.fixture

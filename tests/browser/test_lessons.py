@@ -7,7 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.commands._servers import ROOT
-from tests.browser.harness import Browser, Lab, changed, jupyter_lab, open_notebook, open_page, picture, run_all, shown
+from tests.browser.harness import (
+    Browser,
+    Lab,
+    changed,
+    jupyter_lab,
+    open_notebook,
+    open_page,
+    picture,
+    port_of,
+    run_all,
+    shown,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.notebook, pytest.mark.slow]
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb") if path.stem != "01_attention")
@@ -19,8 +30,7 @@ CODE_CELLS = """() => [...window.jupyterapp.shell.currentWidget.content.model.ce
 
 @pytest.fixture(scope="module")
 def lab(worker_id: str) -> Iterator[Lab]:
-    apart = 60 * int(worker_id.removeprefix("gw")) if worker_id != "master" else 0  # two may look for a port at once
-    with jupyter_lab(ROOT / "notebooks", port=8920 + apart) as server:
+    with jupyter_lab(ROOT / "notebooks", port=port_of(8920, worker_id)) as server:
         yield server
 
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.driving import PATIENCE_MS, REDRAW_MS, Room, settle, spot, wait_for_link
-from tests.browser.harness import Browser, Notes, changed, gradio_hub, open_page, picture
+from tests.browser.harness import Browser, Notes, changed, open_page, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 BUSY = "[...document.querySelectorAll('.lk-parts-said')].some((line) => /on its way/.test(line.textContent))"
@@ -22,12 +22,6 @@ ROOM = Room(
     height=1800,
     busy=BUSY,
 )
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[str]:
-    with gradio_hub("mixing", port=7380) as address:
-        yield address
 
 
 @pytest.fixture

@@ -8,23 +8,17 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from labkit.paper import catalogue
-from tests.browser.harness import Browser, Notes, gradio_hub, open_page
+from tests.browser.harness import Browser, Notes, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PATIENCE_MS = 90_000
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[str]:
-    with gradio_hub(port=8010) as address:
-        yield address.rstrip("/")
 
 
 @pytest.fixture
 def room(browser: Browser, hub: str, request: pytest.FixtureRequest) -> Iterator[tuple[Page, Notes]]:
     """The room at VAN, or where a test wants it; nothing in it may complain or leave the machine."""
     with open_page(browser, width=1400, height=1200) as (page, notes):
-        page.goto(f"{hub}/papers/{getattr(request, 'param', '?paper=van')}")
+        page.goto(f"{hub}papers/{getattr(request, 'param', '?paper=van')}")
         page.locator(".pa-panel").wait_for(timeout=PATIENCE_MS)
         yield page, notes
         assert notes.errors == []
@@ -95,7 +89,7 @@ def test_a_bad_link_says_so_and_shows_the_first_paper(room: tuple[Page, Notes]) 
 @pytest.mark.parametrize("dark", [False, True])
 def test_nothing_is_wider_than_a_phone(browser: Browser, hub: str, dark: bool) -> None:
     with open_page(browser, width=390, height=844, dark=dark) as (page, notes):
-        page.goto(f"{hub}/papers/?paper=focalnet")
+        page.goto(f"{hub}papers/?paper=focalnet")
         page.locator(".pa-panel").wait_for(timeout=PATIENCE_MS)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         beyond = page.evaluate(

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.driving import REDRAW_MS
-from tests.browser.harness import Browser, Notes, changed, gradio_hub, open_page, picture
+from tests.browser.harness import Browser, Notes, changed, open_page, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PATIENCE_MS = 90_000
@@ -17,16 +17,10 @@ VIEW = "document.querySelector('#smoothing .lk-host')?.view"
 START = "?model=lab%2Fvit&image=coffee&layer=2&query=9"
 
 
-@pytest.fixture(scope="module")
-def hub() -> Iterator[str]:
-    with gradio_hub("smoothing", port=7320) as address:
-        yield address.rstrip("/").removesuffix("/smoothing") + "/smoothing/"
-
-
 @pytest.fixture
 def room(browser: Browser, hub: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     with open_page(browser, width=1400, height=1100) as (page, notes):
-        page.goto(hub + getattr(request, "param", START))
+        page.goto(f"{hub}smoothing/{getattr(request, 'param', START)}")
         drawn(page)
         yield page
         quiet(notes)
@@ -205,7 +199,7 @@ def test_a_long_visit_can_be_stopped(room: Page) -> None:
 
 def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Browser, hub: str) -> None:
     with open_page(browser, width=360, height=800) as (page, notes):
-        page.goto(hub + START + "&skip=1")
+        page.goto(f"{hub}smoothing/{START}&skip=1")
         drawn(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         quiet(notes)
