@@ -21,7 +21,7 @@
 # * test a map by taking pixels away, and say what this test rewards that nobody wants,
 # * tell a map of what was learnt from one of the architecture, and a map of the pixels from one of a layer.
 #
-# *Takes 30 to 45 minutes, of which the computer takes less than one. Needs no network: models and photos are on your disk. Run the cells
+# *Takes 30 to 45 minutes, of which the computer takes about one and a half. Needs no network: models and photos are on your disk. Run the cells
 # from top to bottom, with* <kbd>Shift</kbd> + <kbd>Enter</kbd>.
 
 # %%
@@ -227,7 +227,7 @@ def said(model):
 
 def maps_of(model, classes, methods=METHODS):
     """The map of each photo for its class, `{method: b h w}`."""
-    found = explain(model, images, methods=methods, targets=classes, masks=400)
+    found = explain(model, images, methods=methods, targets=classes, masks=200)
     return {method: one.raw.detach() for method, one in found.items()}
 
 
@@ -242,9 +242,9 @@ for name, found in maps.items():
 # %% [markdown]
 # <details><summary>What came out</summary>
 #
-# Hardly. GradCAM and RISE: 0.29 in *lab/resnet*, 0.10 in *lab/vit*. (RISE's noise takes a part of it: with 1000 masks it is 0.40 and 0.14.)
-# On *coffee* it is 0.62 and 0.76, so one photo, well chosen, shows whatever you like. The gradient agrees with nobody. RISE and integrated
-# gradients have the most in common in *lab/vit*, 0.38, though one looks like clouds and the other like dust.
+# Hardly. GradCAM and RISE: 0.31 in *lab/resnet*, 0.11 in *lab/vit*. (RISE's noise takes a part of it: with 1000 masks it is 0.40 and 0.14.)
+# On *coffee* it is 0.58 and 0.59, so one photo, well chosen, shows whatever you like. The gradient agrees with nobody. RISE and integrated
+# gradients have the most in common in *lab/vit*, 0.34, though one looks like clouds and the other like dust.
 # </details>
 #
 # ## Does the model believe the map?
