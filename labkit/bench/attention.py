@@ -7,6 +7,8 @@ from torch import nn
 
 from labkit.bench import Case
 
+IMAGES = 8
+
 
 def cases(device: str) -> list[Case]:
     """All attention maps of timm's vit_tiny_patch16_224 (batch 8, 224 pixels), and with every measure on top.
@@ -20,7 +22,7 @@ def cases(device: str) -> list[Case]:
 
     torch.manual_seed(0)
     fused, unfused = (timm.create_model("vit_tiny_patch16_224").eval().to(device) for _ in range(2))
-    images = torch.randn(8, 3, 224, 224, device=device)
+    images = torch.randn(IMAGES, 3, 224, 224, device=device)
     kept: list[torch.Tensor] = []
     for part in unfused.modules():
         if hasattr(part, "fused_attn"):

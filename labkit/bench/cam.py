@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from labkit.bench import Case, Work
 
-SIZE = (224, 224)
+IMAGES, SIZE = 8, (224, 224)
 
 
 def cases(device: str) -> list[Case]:
@@ -28,7 +28,7 @@ def cases(device: str) -> list[Case]:
     torch.manual_seed(0)
     names = ("resnet18", "vit_tiny_patch16_224")
     resnet, vit = (timm.create_model(name).eval().requires_grad_(False).to(device) for name in names)
-    images = torch.randn(8, 3, *SIZE, device=device)
+    images = torch.randn(IMAGES, 3, *SIZE, device=device)
 
     def ours(model: nn.Module, method: str, pictures: Tensor = images) -> Work:
         return lambda: cam(model, pictures, method=method).display(SIZE)

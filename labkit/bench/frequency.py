@@ -6,6 +6,8 @@ import torch
 
 from labkit.bench import Case
 
+IMAGES = 8
+
 
 def cases(device: str) -> list[Case]:
     """The spectra of all layers of timm's vit_tiny_patch16_224 (batch 8, 224 pixels).
@@ -18,7 +20,7 @@ def cases(device: str) -> list[Case]:
 
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224").eval().to(device)
-    images = torch.randn(8, 3, 224, 224, device=device)
+    images = torch.randn(IMAGES, 3, 224, 224, device=device)
 
     def plain() -> list[torch.Tensor]:
         kept: list[torch.Tensor] = []

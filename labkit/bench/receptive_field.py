@@ -6,6 +6,8 @@ import torch
 
 from labkit.bench import Case, Work
 
+IMAGES = 4
+
 
 def cases(device: str) -> list[Case]:
     """The field of the last block of resnet18 and vit_tiny, for 4 pictures of 224 pixels.
@@ -16,7 +18,7 @@ def cases(device: str) -> list[Case]:
     import timm
 
     torch.manual_seed(0)
-    images = torch.randn(4, 3, 224, 224, device=device)
+    images = torch.randn(IMAGES, 3, 224, 224, device=device)
     resnet = timm.create_model("resnet18").eval().to(device)
     vit = timm.create_model("vit_tiny_patch16_224").eval().to(device)
     return [

@@ -7,6 +7,8 @@ from torch import nn
 
 from labkit.bench import Case
 
+IMAGES, MANY = 8, 32
+
 
 def cases(device: str) -> list[Case]:
     """All measures of all layers of timm's vit_tiny_patch16_224 (batch 8), and CKA of its layers with deit_tiny's (32).
@@ -23,7 +25,7 @@ def cases(device: str) -> list[Case]:
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224").eval().to(device)
     other = timm.create_model("deit_tiny_patch16_224").eval().to(device)
-    few, many = (torch.randn(count, 3, 224, 224, device=device) for count in (8, 32))
+    few, many = (torch.randn(count, 3, 224, 224, device=device) for count in (IMAGES, MANY))
 
     def plain(part: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
         kept: list[torch.Tensor] = []

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import torch
 from jaxtyping import Complex, Float
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from labkit.experiments._knobs import Slider
 from labkit.experiments._lessons import DIMS, TELLS, Lesson, scenes, shown, taught
@@ -108,7 +108,7 @@ def tell(model: Scaffold, book: Lesson) -> float:
 
 
 @contextmanager
-def filtered(model: Scaffold, *, filters: str = "own", keep: str = "all") -> Iterator[None]:
+def filtered(model: nn.Module, *, filters: str = "own", keep: str = "all") -> Iterator[None]:
     """Inside, every picture's filters are its own, those of the next picture, or nothing; of all frequencies or some.
 
     Low is up to a quarter of a cycle a cell, half of Nyquist; high is the rest.

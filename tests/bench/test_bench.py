@@ -70,7 +70,7 @@ def test_every_instrument_whose_speed_is_promised_has_a_suite():
 def test_every_suite_runs(suite, monkeypatch):
     # What it measures is for `labkit bench` on a quiet machine: here every line only has to run.
     module = importlib.import_module(f"labkit.bench.{suite}")
-    for size, few in {"MASKS": 2, "IMAGES": 2, "BATCH": 4}.items():
+    for size, few in {"MASKS": 2, "IMAGES": 2, "MANY": 4, "BATCH": 4, "LENGTH": 256, "LONG": 512}.items():
         if hasattr(module, size):
             monkeypatch.setattr(module, size, few)
     lines = bench.cases(suite, "cpu")

@@ -11,7 +11,8 @@ import torch
 from matplotlib.figure import Figure
 
 from labkit.experiments import _lessons, experiment_of, knobs_of, run
-from labkit.experiments.affnet import convolved, dense_macs, fourier_macs
+from labkit.experiments.affnet import convolved, dense_macs, filtered, fourier_macs
+from labkit.models.backbones.affnet import FrequencyFilter
 from labkit.paper import catalogue
 from labkit.widgets.knobs import Panel, shown
 
@@ -105,15 +106,28 @@ def test_it_answers_in_full_and_the_same_twice(one):
     ],
 )
 def test_other_settings_answer_too(name, knobs):
-    # A filter that has learned for 50 steps is still shrunk to nothing.
-    steps = {} if name == "van" else {"steps": 100 if name == "affnet" else 50}
-    found = run(experiment_of(name), knobs | steps)
+    found = run(experiment_of(name), knobs | ({} if name == "van" else {"steps": 50}))
     if name == "van":
         assert found.numbers["not linear"].value < 1e-5, "a sum of convolutions is linear: the product is what adapts"
     if name == "focalnet":
         assert found.numbers["field with the whole map"].value == found.numbers["field of the levels"].value == 3
-    if name == "affnet":
-        assert found.numbers["accuracy as turned"].value != found.numbers["accuracy"].value
+
+
+def test_a_filter_is_exchanged_or_halved_and_comes_back():
+    torch.manual_seed(0)
+    part, x = FrequencyFilter(8, shrink=0.0), torch.randn(2, 6, 9, 8)
+    whole = part(x)
+    spectrum = torch.fft.rfft2(x.permute(0, 3, 1, 2), norm="ortho")
+    swapped = torch.fft.irfft2(part.mask(spectrum).flip(0) * spectrum, s=(6, 9), norm="ortho").permute(0, 2, 3, 1)
+    added = {}
+    for how in ({"filters": "none"}, {"filters": "another's"}, {"keep": "low"}, {"keep": "high"}):
+        with filtered(part, **how):
+            added[next(iter(how.values()))] = part(x) - x
+    assert not added["none"].any()
+    torch.testing.assert_close(added["another's"], swapped)
+    torch.testing.assert_close(added["low"] + added["high"], whole - x)
+    assert min(added[half].norm() for half in ("low", "high")) > 0.01 * (whole - x).norm()
+    assert torch.equal(part(x), whole)
 
 
 def test_a_circular_convolution_written_out():
