@@ -10,8 +10,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from apps import visits
-from apps.compare.instruments import BANDS, Found
 from apps.compare.plates import limits, short
+from apps.compare.readings import BANDS, Found
 from apps.compare.visits import Refusal, Seen
 from labkit.viz import cells, comparison
 from labkit.viz.theme import percent

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from apps import links
-from apps.compare.instruments import BANDS, Found, Instrument
+from apps.compare.instruments import Instrument
+from apps.compare.readings import BANDS, Found
 from apps.compare.visits import Column, Refusal, Seen
 from apps.rooms import TITLES
 from labkit.viz import cells

@@ -12,7 +12,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from apps import links, visits
-from apps.compare.instruments import ALWAYS, INSTRUMENTS, Found, Instrument
+from apps.compare.instruments import ALWAYS, INSTRUMENTS, Instrument
+from apps.compare.readings import Found
 from apps.visits import Step
 from labkit.session import Sitting
 from labkit.taps import blocks

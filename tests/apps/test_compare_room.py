@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from apps.compare import files, plates, visits
-from apps.compare.instruments import INSTRUMENTS, Found
+from apps.compare.instruments import INSTRUMENTS
 from apps.compare.poster import poster
+from apps.compare.readings import Found
 from apps.compare.visits import METHODS, NOTHING, USUAL, Place, Refusal, Seen, change, choose, visit
 from apps.links import address, place_from
 from apps.visits import Step
