@@ -3,7 +3,8 @@
 
 SHELL := /bin/bash
 PY := .venv/bin/python
-PYTEST := $(PY) -m pytest -q
+# One thread a process: two processes share two cores better than the threads of one do.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2
 
 # The Tiny-ImageNet archive, when it lies beside the project. LABKIT_DATA= (empty) does without.
 ifeq ($(origin LABKIT_DATA),undefined)
@@ -27,15 +28,14 @@ lab: setup ## open the lab: JupyterLab with the notebooks, and the apps
 test: setup ## run every check: the fast ones, the slow ones, the notebooks, the browser
 	@bash scripts/chromium.sh
 	@$(MAKE) --no-print-directory check
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "slow and not browser and not notebook"
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal -m notebook
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "browser and not notebook"
+	$(PYTEST) --dist loadfile -m "slow and not browser and not notebook"
+	$(PYTEST) --dist worksteal -m notebook
+	$(PYTEST) --dist loadfile -m "browser and not notebook"
 
-# One thread a process (here and wherever there are two): two processes share the cores better than the threads of one do.
 check: setup ## lint, format, import rings and the fast tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "not slow and not browser and not notebook"
+	$(PYTEST) --dist loadfile -m "not slow and not browser and not notebook"
 
 notebooks: setup ## write each notebook's .ipynb anew from its .py, without outputs
 	$(PY) scripts/notebooks.py

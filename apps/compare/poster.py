@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from apps.compare.visits import Place, Seen, visit
+from apps.compare.places import Place
+from apps.compare.visits import Seen, visit
 from apps.visits import Step
 
 SIDE, GAP = 720, 12

@@ -7,8 +7,9 @@ from typing import Any
 
 from apps.compare.files import numbers, parcel
 from apps.compare.instruments import INSTRUMENTS
+from apps.compare.places import METHODS, MOST, RANDOM, USUAL, Place, change, choose
 from apps.compare.plates import wall
-from apps.compare.visits import METHODS, MOST, RANDOM, USUAL, Place, Seen, change, choose, visit
+from apps.compare.visits import Seen, visit
 from apps.desk import page
 from apps.frame import gr
 from apps.visits import model_names

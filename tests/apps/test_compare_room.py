@@ -15,9 +15,10 @@ from PIL import Image
 
 from apps.compare import files, plates, visits
 from apps.compare.instruments import INSTRUMENTS
+from apps.compare.places import METHODS, NOTHING, USUAL, Place, change, choose
 from apps.compare.poster import poster
 from apps.compare.readings import Found
-from apps.compare.visits import METHODS, NOTHING, USUAL, Place, Refusal, Seen, change, choose, visit
+from apps.compare.visits import Refusal, Seen, visit
 from apps.links import address, place_from
 from apps.visits import Step
 from labkit.probes.similarity import smoothness

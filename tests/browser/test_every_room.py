@@ -84,6 +84,6 @@ def test_model_and_photo_are_carried_to_the_next_room(browser: Browser, hub: str
 def test_a_link_that_leads_nowhere_opens_the_room_as_it_is(browser: Browser, hub: str) -> None:
     with open_page(browser, width=1300, height=900) as (page, notes):
         page.goto(f"{hub}attention/?model=lab%2Fvitt&image=rocket")
-        page.get_by_role("alert").get_by_text("did you mean lab/vit").wait_for(timeout=PATIENCE_MS)
+        page.get_by_role("alert").get_by_text("did you mean lab/vit or").wait_for(timeout=PATIENCE_MS)
         page.wait_for_function("location.search.includes('model=lab%2Fvit&image=rocket')", timeout=PATIENCE_MS)
         assert notes.errors == []

@@ -101,7 +101,6 @@ def test_it_answers_in_full_and_the_same_twice(one):
         ("metaformer", {"mixer": "random matrix", "lesson": "position"}),
         ("metaformer", {"mixer": "depthwise", "lesson": "texture"}),
         ("focalnet", {"levels": 1, "whole_map": False}),
-        ("affnet", {"filters": "another's", "keep": "low"}),
         ("van", {"join": "plus", "photo": "coffee"}),
     ],
 )
@@ -111,6 +110,13 @@ def test_other_settings_answer_too(name, knobs):
         assert found.numbers["not linear"].value < 1e-5, "a sum of convolutions is linear: the product is what adapts"
     if name == "focalnet":
         assert found.numbers["field with the whole map"].value == found.numbers["field of the levels"].value == 3
+
+
+@pytest.mark.slow
+def test_filters_as_turned_tell_something_else():
+    # A filter that has learned for 50 steps is still shrunk to nothing.
+    found = run(experiment_of("affnet"), {"filters": "another's", "keep": "low", "steps": 200})
+    assert found.numbers["accuracy as turned"].value != found.numbers["accuracy"].value
 
 
 def test_a_filter_is_exchanged_or_halved_and_comes_back():
